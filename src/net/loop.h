@@ -1,0 +1,52 @@
+/*
+ * loop.h: the event base of a process, its clock, deadlines and "after this turn". One a process,
+ * one thread. The clock is read at most once a turn. Deadlines lie in a timer wheel of 1 ms ticks:
+ * set and clear are O(1) and make no system call.
+ */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/wheel.h"
+
+struct event_base;
+struct loop;
+
+struct later {
+	struct later *next;
+	void (*run)(struct later *);
+	bool queued;
+};
+
+struct deadline {
+	struct wheel_entry entry;
+	void (*passed)(struct deadline *);
+};
+
+struct loop *loop_new(void);                 /* NULL: no memory */
+void loop_free(struct loop *);               /* runs what loop_later still holds first */
+int loop_run(struct loop *);                 /* until loop_stop; 0, -1 on a failure of the base */
+void loop_stop(struct loop *);               /* after the turn */
+struct event_base *loop_base(struct loop *);
+
+uint64_t loop_now(struct loop *);            /* ns, CLOCK_MONOTONIC; the same for a whole turn */
+uint64_t loop_now_ms(struct loop *);
+time_t loop_wall(struct loop *);             /* unix seconds; the same for a whole turn */
+
+/* Runs it after the turn's callbacks; queued twice runs once. What is queued by a later runs one
+ * turn further on, after a poll that does not wait. The run function may free its object. */
+void loop_later(struct loop *, struct later *, void (*run)(struct later *));
+void loop_later_cancel(struct loop *, struct later *);
+
+/* passed() runs once, at or up to 2 ms after the time; setting again moves it. */
+void deadline_set(struct loop *, struct deadline *, uint64_t ms, void (*passed)(struct deadline *));
+void deadline_clear(struct loop *, struct deadline *);
+bool deadline_is_set(const struct deadline *);
+
+/* For a member of a struct: the struct that holds it. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+#endif
