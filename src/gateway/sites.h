@@ -1,0 +1,34 @@
+/*
+ * sites.h: which site a name belongs to, and which pool a path of it. Knows neither OpenSSL nor
+ * sockets. Exact names before wildcards; a wildcard stands for one label; the first site is the default.
+ */
+#ifndef GATEWAY_SITES_H
+#define GATEWAY_SITES_H
+
+#include "base/bytes.h"
+#include "gateway/gateway_conf.h"
+
+struct worker;
+struct pool;
+
+struct site_route {
+	struct bytes path;
+	struct pool *pool;
+};
+
+struct site {
+	const struct site_conf *conf;
+	unsigned index;               /* in conf->sites; the SSL_CTX of the site has the same */
+	struct site_route *routes;    /* longest path first */
+	size_t routes_n;
+};
+
+struct sites *sites_new(const struct gateway_conf *, struct pool *(*pool_by_name)(void *arg, const char *), void *arg);
+void sites_free(struct sites *);
+/* name: any case, without port; a trailing dot is ignored. NULL: no site has it. */
+const struct site *sites_find(const struct sites *, struct bytes name);
+const struct site *sites_default(const struct sites *);
+const struct site *sites_at(const struct sites *, unsigned index);
+const struct site_route *site_route(const struct site *, struct bytes path); /* longest prefix at a segment; NULL */
+
+#endif
