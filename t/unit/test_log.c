@@ -56,7 +56,7 @@ static void capture_pipe(struct capture *c)
 
 static void the_tag_opens_the_line(void **state)
 {
-	struct capture c;
+	static struct capture c;
 
 	(void)state;
 	unsetenv("JOURNAL_STREAM");
@@ -68,7 +68,7 @@ static void the_tag_opens_the_line(void **state)
 
 static void systemd_gets_priorities(void **state)
 {
-	struct capture c;
+	static struct capture c;
 
 	(void)state;
 	setenv("JOURNAL_STREAM", "8:123", 1);
@@ -84,7 +84,7 @@ static void systemd_gets_priorities(void **state)
 
 static void errno_is_added_and_kept(void **state)
 {
-	struct capture c;
+	static struct capture c;
 
 	(void)state;
 	log_init("t");
@@ -100,7 +100,7 @@ static void errno_is_added_and_kept(void **state)
 
 static void levels_above_the_maximum_are_silent(void **state)
 {
-	struct capture c;
+	static struct capture c;
 
 	(void)state;
 	log_init("t");
@@ -116,7 +116,7 @@ static void levels_above_the_maximum_are_silent(void **state)
 
 static void control_characters_forge_nothing(void **state)
 {
-	struct capture c;
+	static struct capture c;
 
 	(void)state;
 	log_init("t");
@@ -129,8 +129,8 @@ static void control_characters_forge_nothing(void **state)
 
 static void a_long_line_is_cut_and_still_one_line(void **state)
 {
-	struct capture c;
-	char big[5000];
+	static struct capture c;
+	static char big[5000];
 	const char *got;
 
 	(void)state;
@@ -147,7 +147,7 @@ static void a_long_line_is_cut_and_still_one_line(void **state)
 
 static void a_full_pipe_drops_and_counts_and_does_not_wait(void **state)
 {
-	struct capture c;
+	static struct capture c;
 	uint64_t before = log_dropped();
 	int written = 0;
 
@@ -166,7 +166,7 @@ static void a_full_pipe_drops_and_counts_and_does_not_wait(void **state)
 
 static void a_full_socket_drops_and_counts_and_does_not_wait(void **state)
 {
-	struct capture c;
+	static struct capture c;
 	uint64_t before = log_dropped();
 	int ends[2], written = 0;
 

@@ -65,7 +65,7 @@ static void fires_on_its_tick_at_every_level(void **state)
 static void one_step_at_a_time_fires_exactly_then(void **state)
 {
 	enum { N = 500 };
-	struct timer t[N] = { 0 };
+	static struct timer t[N];
 	uint64_t seed = 1;
 
 	(void)state;
@@ -86,7 +86,7 @@ static void one_step_at_a_time_fires_exactly_then(void **state)
 static void jumping_by_next_fires_all_in_order_of_time(void **state)
 {
 	enum { N = 200 };
-	struct timer t[N] = { 0 };
+	static struct timer t[N];
 	uint64_t seed = 7, now = 0;
 	unsigned turns = 0;
 
