@@ -51,6 +51,7 @@ struct stream *stream_connect(struct loop *, const struct endpoint *, SSL *, con
 struct bytes stream_input(const struct stream *); /* decrypted; borrowed until consume or return to the loop */
 void stream_consume(struct stream *, size_t);
 bool stream_ended(const struct stream *);  /* FIN or close_notify read and all input consumed */
+bool stream_at_end(const struct stream *); /* the end was read; input may be left, but no more will come */
 bool stream_truncated(const struct stream *); /* the end was a TCP FIN without close_notify */
 
 /* Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
