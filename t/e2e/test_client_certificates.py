@@ -1,0 +1,186 @@
+"""Client certificates: who is let in, what the back-end is told, and that a resumed session tells and
+allows exactly what a full handshake would."""
+import ssl
+import urllib.parse
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from bed import client, pki as pki_module, wait
+
+VERSIONS = ["1.2", "1.3"]
+
+
+def rule(pki, verify="require", **more):
+    return {"client_certificate": {"verify": verify, "ca_file": pki.client_ca.chain_file, **more}}
+
+
+def gateway(bed, pki, verify="require", resumption="tickets", session_lifetime="24h", **more):
+    back = bed.backend()
+    gw = bed.gateway(bed.settings(back, sites=[
+        bed.site("localhost"),
+        bed.site("a.test", resumption=resumption, session_lifetime=session_lifetime, **rule(pki, verify, **more))]))
+    return gw, back
+
+
+def enter(gw, c, session=None, sni="a.test"):
+    """(answer, facts, session), or the error that ended it."""
+    try:
+        got = client.get(gw.port, c, sni=sni, session=session)
+        return got if got[0] is not None else "closed without an answer"
+    except (ssl.SSLError, ConnectionError) as error:
+        return str(error)
+
+
+def ssl_headers(seen):
+    """What the back-end was told of the client, but for what must differ between two connections."""
+    return {n.lower(): v for n, v in seen.fields
+            if n.lower().startswith("x-ssl-") and n.lower() not in ("x-ssl-session-resumed", "x-ssl-session-id")}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("verify", ["none", "optional", "require", "optional_no_ca"])
+def test_who_is_let_in(bed, ctx, pki, verify, version):
+    gw, back = gateway(bed, pki, verify)
+    stranger = pki.issue(pki.other_ca, "mallory", client=True)
+    expired = pki.client("late", start=-10 * pki_module.DAY, days=5)
+    server = pki.issue(pki.client_sub, "wrong purpose", names=("x.test",))
+    tell = {}
+    for name, identity in (("nobody", None), ("alice", pki.client("alice")), ("stranger", stranger),
+                           ("expired", expired), ("wrong purpose", server)):
+        got = enter(gw, ctx(version=version, identity=identity))
+        tell[name] = back.seen[-1].get("X-SSL-Client-Verify") if isinstance(got, tuple) else got
+    assert ("NONE" == tell["nobody"]) if verify != "require" else "NONE" != tell["nobody"], tell
+    if verify == "none":
+        assert set(tell.values()) == {"NONE"}, tell
+        return
+    assert tell["alice"] == "SUCCESS", tell
+    for name in ("stranger", "expired", "wrong purpose"):
+        if verify == "optional_no_ca":
+            assert tell[name].startswith("FAILED:") or (name != "stranger" and "ALERT" in tell[name].upper()), tell
+        else:
+            assert not tell[name].startswith(("SUCCESS", "FAILED", "NONE")), f"{name} was let in: {tell}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_alerts_say_what_is_wrong(bed, ctx, pki, version):
+    gw, _ = gateway(bed, pki)
+    no_certificate = enter(gw, ctx(version=version))
+    assert ("CERTIFICATE_REQUIRED" if version == "1.3" else "HANDSHAKE_FAILURE") in no_certificate.upper(), no_certificate
+    assert "UNKNOWN_CA" in enter(gw, ctx(version=version, identity=pki.issue(pki.other_ca, "m", client=True))).upper()
+    late = pki.client("late", start=-10 * pki_module.DAY, days=5)
+    assert "CERTIFICATE_EXPIRED" in enter(gw, ctx(version=version, identity=late)).upper()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_revoked_certificate_is_refused_and_others_are_not(bed, ctx, pki, version):
+    good, bad = pki.client("good"), pki.client("bad")
+    gw, _ = gateway(bed, pki, crl_file=pki.crl_file(f"revoked-{version}", bad))
+    assert enter(gw, ctx(version=version, identity=good))[0].status == 200
+    assert "CERTIFICATE_REVOKED" in enter(gw, ctx(version=version, identity=bad)).upper()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_depth_counts_intermediates(bed, ctx, pki, version):
+    gw, _ = gateway(bed, pki, depth=0)
+    assert isinstance(enter(gw, ctx(version=version, identity=pki.client("deep"))), str)
+    assert enter(gw, ctx(version=version, identity=pki.issue(pki.client_ca, "flat", client=True)))[0].status == 200
+
+
+@pytest.mark.parametrize("version, resumption", [("1.2", "tickets"), ("1.3", "tickets"), ("1.2", "stateful"), ("1.3", "stateful")])
+@pytest.mark.parametrize("verify", ["require", "optional"])
+def test_the_backend_sees_the_same_bytes_resumed_or_not(bed, ctx, pki, version, resumption, verify):
+    gw, back = gateway(bed, pki, verify, resumption)
+    alice = pki.client("alice")
+    c = ctx(version=version, identity=alice)
+    got, facts, session = enter(gw, c)
+    first = ssl_headers(back.seen[-1])
+    assert not facts[2] and back.seen[-1].get("X-SSL-Session-Resumed") == "Initial"
+    leaf = urllib.parse.unquote(first["x-ssl-client-cert"])
+    assert x509.load_pem_x509_certificate(leaf.encode()) == alice.cert
+    assert first["x-ssl-client-verify"] == "SUCCESS"
+    assert int(first["x-ssl-client-m-serial"], 16) == alice.cert.serial_number
+    assert first["x-ssl-client-s-dn"] == "CN=alice,O=sslgw test"
+    assert first["x-ssl-client-i-dn"] == "CN=client intermediate,O=sslgw test"
+    assert first["x-ssl-client-v-end"] == alice.cert.not_valid_after.strftime("%b %e %H:%M:%S %Y GMT")
+    for _ in range(10):
+        got, facts, session = enter(gw, c, session)
+        assert facts[2], "did not resume"
+        assert back.seen[-1].get("X-SSL-Session-Resumed") == "Resumed"
+        assert ssl_headers(back.seen[-1]) == first
+
+
+@pytest.mark.parametrize("version, resumption", [("1.2", "tickets"), ("1.3", "tickets"), ("1.2", "stateful"), ("1.3", "stateful")])
+def test_a_certificate_revoked_since_ends_its_sessions(bed, ctx, pki, version, resumption):
+    alice, bob = pki.client("alice"), pki.client("bob")
+    crl = pki.crl_file(f"later-{version}-{resumption}")
+    gw, _ = gateway(bed, pki, resumption=resumption, crl_file=crl)
+    sessions = {}
+    for identity in (alice, bob):
+        c = ctx(version=version, identity=identity)
+        _, _, session = enter(gw, c)
+        got, facts, sessions[identity] = enter(gw, c, session)
+        assert facts[2], "does not resume at all"
+    pki_module.write(crl, pki.crl(pki.client_ca) + pki.crl(pki.client_sub, [alice]))
+    gw.reload()
+    refused = enter(gw, ctx(version=version, identity=alice), sessions[alice])
+    assert isinstance(refused, str) and "REVOKED" in refused.upper(), refused
+    got, facts, _ = enter(gw, ctx(version=version, identity=bob), sessions[bob])
+    assert got.status == 200
+
+
+@pytest.mark.parametrize("version, resumption", [("1.2", "tickets"), ("1.3", "tickets"), ("1.2", "stateful"), ("1.3", "stateful")])
+def test_a_certificate_that_expires_ends_its_sessions(bed, ctx, pki, version, resumption):
+    import datetime
+    alice = pki.client("short", start=datetime.timedelta(seconds=-pki_module.DAY.total_seconds() + 6), days=1)
+    gw, _ = gateway(bed, pki, resumption=resumption)
+    c = ctx(version=version, identity=alice)
+    _, _, session = enter(gw, c)
+    got, facts, session = enter(gw, c, session)
+    assert facts[2], "does not resume at all"
+    wait.until(lambda: pki_module.now() > alice.cert.not_valid_after, 12, "the certificate's end", every=0.2)
+    refused = enter(gw, c, session)
+    assert isinstance(refused, str) and "EXPIRED" in refused.upper(), refused
+
+
+@pytest.mark.parametrize("version, resumption", [("1.2", "tickets"), ("1.3", "tickets"), ("1.2", "stateful"), ("1.3", "stateful")])
+def test_a_ca_taken_away_ends_the_sessions_of_its_clients(bed, ctx, pki, version, resumption):
+    gw, back = gateway(bed, pki, resumption=resumption)
+    c = ctx(version=version, identity=pki.client("alice"))
+    _, _, session = enter(gw, c)
+    settings = {**gw.settings, "sites": [bed.site("localhost"), bed.site(
+        "a.test", resumption=resumption, client_certificate={"verify": "require", "ca_file": pki.other_ca.chain_file})]}
+    gw.reload(settings)
+    assert isinstance(enter(gw, c, session), str)
+
+
+def test_nothing_in_a_certificate_can_break_a_header(bed, ctx, pki):
+    gw, back = gateway(bed, pki)
+    nasty = x509.Name([
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "a\r\nX-Forged: yes"),
+        x509.NameAttribute(NameOID.COMMON_NAME, 'evil,CN=admin\0"\x1b[31m ümläut')])
+    got = enter(gw, ctx(identity=pki.client("evil", subject=nasty)))
+    assert got[0].status == 200, got
+    seen = back.seen[-1]
+    assert "x-forged" not in seen.names()
+    name = seen.get("X-SSL-Client-S-DN")
+    assert all(32 <= ord(ch) < 127 for ch in name), name
+    assert "\\0D\\0A" in name and "CN=evil\\,CN=admin" in name, name
+
+
+def test_a_hello_of_tls12_without_extended_master_secret_is_not_resumed_at_such_a_site(bed, pki):
+    """gnutls-cli can leave the extension out; -r resumes at once."""
+    import subprocess
+    gw, back = gateway(bed, pki)
+    alice = pki.client("alice")
+    for priority, resumes in (("NORMAL:-VERS-ALL:+VERS-TLS1.2", True),
+                              ("NORMAL:-VERS-ALL:+VERS-TLS1.2:%NO_SESSION_HASH", False)):
+        back.seen.clear()
+        got = subprocess.run(
+            ["gnutls-cli", "--x509cafile", pki.ca.chain_file, "--x509certfile", alice.chain_file, "--x509keyfile",
+             alice.key_file, "--priority", priority, "--resume", "--sni-hostname", "a.test", "--verify-hostname", "a.test",
+             "-p", str(gw.port), "127.0.0.1"],
+            input=b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n", capture_output=True, timeout=20, check=False)
+        text = got.stdout.decode() + got.stderr.decode()
+        assert ("This is a resumed session" in text) is resumes, text

@@ -1,0 +1,251 @@
+"""Signals, reload, drain, and that nothing is lost or left behind."""
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from bed import backend, client, http1, proc, wait
+
+
+def test_stop_by_each_signal(bed, ctx):
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        gw = bed.gateway(bed.settings(bed.backend()), name=sign.name)
+        assert client.get(gw.port, ctx())[0].status == 200
+        gw.stop(sign=sign)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", gw.port), 2)
+        assert os.listdir(f"{bed.folder}/run") == [], "the runtime folder is not empty"
+
+
+def test_a_request_under_way_is_finished_before_the_end(bed, ctx):
+    go = threading.Event()
+
+    def script(connection):
+        if connection.request():
+            go.wait(20)
+            connection.send(backend.answer(b"late"))
+    gw = bed.gateway(bed.settings(bed.backend(script=script)))
+    with client.Client(gw.port, ctx()) as c:
+        c.send(http1.request())
+        wait.until(lambda: bed.running[0].seen, 5, "the request at the back-end")
+        gw.process.send_signal(signal.SIGTERM)
+
+        def refused():
+            try:
+                client.get(gw.port, ctx())
+                return False
+            except OSError:
+                return True
+        wait.until(refused, 5, "no new connection is taken")
+        go.set()
+        got = c.reader.answer()
+        assert got.body == b"late" and got.get("Connection") == "close" and c.ended()
+    assert gw.process.wait(10) == 0
+
+
+def test_a_second_signal_stops_now(bed, ctx):
+    def script(connection):
+        connection.request()
+        connection.recv(1)
+    gw = bed.gateway(bed.settings(bed.backend(script=script)))
+    with client.Client(gw.port, ctx()) as c:
+        c.send(http1.request())
+        wait.until(lambda: bed.running[0].seen, 5, "the request at the back-end")
+        gw.process.send_signal(signal.SIGTERM)
+        wait.until(lambda: gw.draining() or not gw.workers(), 5, "draining")
+        assert gw.process.poll() is None, "did not wait for the request"
+        gw.process.send_signal(signal.SIGTERM)
+        assert gw.process.wait(5) == 0
+
+
+def test_reload_takes_new_settings_and_loses_no_request(bed, ctx):
+    one, two = bed.backend(reply=backend.answer(b"one")), bed.backend(reply=backend.answer(b"two"))
+    gw = bed.gateway(bed.settings(one))
+    stop, failures, count = threading.Event(), [], [0]
+
+    def load():
+        while not stop.is_set():
+            try:
+                got, _, _ = client.get(gw.port, ctx())
+                if got is None or got.status != 200:
+                    failures.append(got)
+            except OSError as error:
+                failures.append(error)
+            count[0] += 1
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+    for t in threads:
+        t.start()
+    before = gw.workers()
+    try:
+        for n in range(4):
+            gw.reload(bed.settings(two if n % 2 == 0 else one))
+        gw.reload(bed.settings(two))
+    finally:
+        stop.set()
+        for t in threads:
+            t.join(20)
+    assert not failures, f"{len(failures)} of {count[0]}: {failures[:5]}"
+    assert count[0] > 50
+    assert client.get(gw.port, ctx())[0].body == b"two"
+    assert not set(before) & set(gw.workers())
+
+
+def test_open_connections_outlive_a_reload_and_are_told_to_close(bed, ctx):
+    gw = bed.gateway(bed.settings(bed.backend()))
+    with client.Client(gw.port, ctx()) as c:
+        assert c.get("/").get("Connection") is None
+        gw.reload()
+        got = c.get("/")
+        assert got.status == 200 and got.get("Connection") == "close" and c.ended()
+    wait.until(lambda: not gw.draining(), 10, "the old workers are gone")
+
+
+def test_a_bad_configuration_on_reload_changes_nothing_and_says_why(bed, ctx):
+    gw = bed.gateway(bed.settings(bed.backend()))
+    workers = gw.workers()
+    good = gw.settings
+    for bad, says in (({**good, "wokers": 3}, "wokers"), ({**good, "sites": []}, "site"),
+                      ({**good, "private_keys": ["/nowhere.key"]}, "/nowhere.key")):
+        before = len(gw.output())
+        gw.write(bad)
+        os.kill(gw.pid, signal.SIGHUP)
+        told = wait.until(lambda: says in gw.output()[before:] and gw.output()[before:], 10, "a message")
+        assert f"{gw.config_file}:" in told, told
+        assert client.get(gw.port, ctx())[0].status == 200
+        assert gw.workers() == workers
+    gw.write(good)
+    gw.reload(good)
+    assert client.get(gw.port, ctx())[0].status == 200
+
+
+def test_reload_takes_a_renewed_certificate_and_key(bed, ctx, pki):
+    gw = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(kinds=("ec",))]))
+    with client.Client(gw.port, ctx()) as c:
+        first = c.certificate()
+    fresh = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",))
+    settings = bed.settings(bed.running[0], sites=[bed.site(kinds=("ec",), certificates=[fresh.chain_file])])
+    keys = gw.key_process()
+    gw.reload(settings)
+    with client.Client(gw.port, ctx()) as c:
+        assert c.certificate() == fresh.der != first
+    assert gw.key_process() == keys, "the key process reloads its keys in place"
+
+
+def test_a_storm_of_reloads_is_coalesced(bed, ctx):
+    gw = bed.gateway(bed.settings(bed.backend()))
+    most = 0
+    for _ in range(40):
+        os.kill(gw.pid, signal.SIGHUP)
+        most = max(most, len(gw.workers()) + len(gw.draining()))
+        assert client.get(gw.port, ctx())[0].status == 200
+    wait.until(lambda: len(gw.workers()) == 2 and not gw.draining(), 30, "two workers and none draining")
+    assert most <= 8, f"{most} workers at a time"
+
+
+def test_logs_are_reopened(bed, ctx):
+    gw = bed.gateway(bed.settings(bed.backend()))
+    client.get(gw.port, ctx(), "/first")
+    wait.until(lambda: any("/first" in x for x in gw.access()), 5, "the first line")
+    os.rename(gw.access_file, gw.access_file + ".1")
+    os.kill(gw.pid, signal.SIGUSR1)
+    wait.until(lambda: os.path.exists(gw.access_file), 5, "the file is made anew")
+    client.get(gw.port, ctx(), "/second")
+    wait.until(lambda: any("/second" in x for x in gw.access()), 5, "the second line")
+    with open(gw.access_file + ".1", encoding="utf-8") as f:
+        assert "/second" not in f.read()
+
+
+def test_a_log_that_cannot_be_written_blocks_nobody(bed, ctx):
+    """A pipe that nobody reads: lines are dropped, requests are served."""
+    path = f"{bed.folder}/pipe"
+    os.mkfifo(path, 0o666)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    gw = bed.gateway(bed.settings(bed.backend(), access_log={"file": path}))
+    with client.Client(gw.port, ctx()) as c:
+        for n in range(3000):
+            assert c.get(f"/{n}" + "x" * 200).status == 200
+    os.close(reader)
+
+
+def test_systemd_is_told(bed):
+    path = f"{bed.folder}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(path)
+        os.chmod(path, 0o777)
+        s.settimeout(15)
+        gw = bed.gateway(bed.settings(bed.backend()), env={"NOTIFY_SOCKET": path})
+        told = []
+
+        def heard(word):
+            def look():
+                s.setblocking(False)
+                try:
+                    told.append(s.recv(4096).decode())
+                except BlockingIOError:
+                    pass
+                return any(word in t for t in told)
+            return wait.until(look, 10, f"{word} (heard {told})")
+        heard("READY=1")
+        told.clear()
+        gw.reload()
+        heard("RELOADING=1")
+        heard("READY=1")
+        gw.process.send_signal(signal.SIGTERM)
+        heard("STOPPING=1")
+
+
+def test_daemon_form_with_a_pid_file(bed, ctx):
+    port = wait.free_port()
+    pid_file = f"{bed.folder}/sslgw.pid"
+    g = bed.gateway(bed.settings(bed.backend(), listeners=[{"address": f"127.0.0.1:{port}"}], pid_file=pid_file), start=False)
+    g.write()
+    got = subprocess.run([f"{bed.build}/sslgw", "-d", "-c", g.config_file], timeout=20, check=False)
+    assert got.returncode == 0
+    with open(pid_file, encoding="ascii") as f:
+        pid = int(f.read())
+    try:
+        assert wait.until(lambda: client.get(port, ctx())[0].status == 200, 5, "an answer")
+        again = subprocess.run([f"{bed.build}/sslgw", "-d", "-c", g.config_file], timeout=20, check=False, capture_output=True)
+        assert again.returncode == 3
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait.until(lambda: not proc.alive(pid), 15, "its end")
+    assert not os.path.exists(pid_file)
+
+
+def test_two_gateways_on_one_machine_do_not_disturb_each_other(bed, ctx):
+    back = bed.backend()
+    one = bed.gateway(bed.settings(back), name="one")
+    two = bed.gateway({**bed.settings(back), "runtime_dir": f"{bed.folder}/run2", "state_dir": f"{bed.folder}/state2"}, start=False, name="two")
+    for folder in ("run2", "state2"):
+        os.mkdir(f"{bed.folder}/{folder}", 0o700)
+    two.start()
+    two.stop()
+    assert client.get(one.port, ctx())[0].status == 200
+
+
+@pytest.mark.root
+@pytest.mark.plain
+def test_processes_do_not_grow_with_connections_that_are_gone(bed, ctx):
+    gw = bed.gateway(bed.settings(bed.backend(), workers=1))
+    c13, c12 = ctx(version="1.3"), ctx(version="1.2", tickets=False)
+
+    def round_of(n):
+        for _ in range(n):
+            client.get(gw.port, c13)
+            client.get(gw.port, c12)
+    round_of(150)
+    before = {t: proc.rss_kib(p[0]) for t, p in gw.roles().items()}
+    fds = {t: len(proc.descriptors(p[0])) for t, p in gw.roles().items()}
+    round_of(300)
+    after = {t: proc.rss_kib(p[0]) for t, p in gw.roles().items()}
+    for title, kib in after.items():
+        # the cache process stores a session for each id handshake: 300 of about 200 bytes
+        assert kib - before[title] < 512, f"{title}: {before[title]} to {kib} KiB"
+    wait.until(lambda: gw.counter("sslgw_connections_open") == 0, 10, "no connection is left")
+    for title, p in gw.roles().items():
+        assert len(proc.descriptors(p[0])) <= fds[title] + 2, title
