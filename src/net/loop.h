@@ -7,12 +7,14 @@
 #define NET_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
 #include "base/wheel.h"
 
 struct event_base;
+struct iobufs;
 struct loop;
 
 struct later {
@@ -31,6 +33,7 @@ void loop_free(struct loop *);               /* runs what loop_later still holds
 int loop_run(struct loop *);                 /* until loop_stop; 0, -1 on a failure of the base */
 void loop_stop(struct loop *);               /* after the turn */
 struct event_base *loop_base(struct loop *);
+struct iobufs *loop_iobufs(struct loop *);    /* net/buffers.h: for streams */
 
 uint64_t loop_now(struct loop *);            /* ns, CLOCK_MONOTONIC; the same for a whole turn */
 uint64_t loop_now_ms(struct loop *);

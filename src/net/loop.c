@@ -1,0 +1,231 @@
+/*
+ * loop.c: one turn = poll, callbacks, deadlines, then what was put off with loop_later. The wheel's
+ * next deadline becomes the poll's timeout through a single libevent timer, which is moved only when
+ * it has to fire earlier.
+ */
+#include "net/loop.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "net/buffers.h"
+#include "net/stream_private.h"
+
+#include "base/poison.h"
+
+struct loop {
+	struct event_base *base;
+	struct event *alarm; /* fires at or before the wheel's next deadline */
+	uint64_t alarm_ms; /* when it fires; UINT64_MAX: not set */
+	struct wheel wheel;
+	struct later *first, **last;
+	uint64_t now; /* ns; 0: not read in this turn */
+	time_t wall; /* 0: not read in this turn */
+	bool stopping;
+	struct iobufs *iobufs; /* made at first use */
+};
+
+static void alarm_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+
+	(void)fd;
+	(void)what;
+	loop->alarm_ms = UINT64_MAX;
+}
+
+struct loop *loop_new(void)
+{
+	struct loop *loop = calloc(1, sizeof *loop);
+	struct event_config *config = event_config_new();
+
+	if (loop == NULL || config == NULL)
+		goto fail;
+	/* The loop keeps its own clock; signals and threads are not libevent's business here. */
+	if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) != 0)
+		goto fail;
+	loop->base = event_base_new_with_config(config);
+	if (loop->base == NULL)
+		goto fail;
+	loop->alarm = event_new(loop->base, -1, 0, alarm_cb, loop);
+	if (loop->alarm == NULL)
+		goto fail;
+	loop->alarm_ms = UINT64_MAX;
+	loop->last = &loop->first;
+	wheel_init(&loop->wheel, loop_now_ms(loop));
+	event_config_free(config);
+	return loop;
+fail:
+	if (config != NULL)
+		event_config_free(config);
+	if (loop != NULL && loop->base != NULL)
+		event_base_free(loop->base);
+	free(loop);
+	return NULL;
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+struct iobufs *loop_iobufs(struct loop *loop)
+{
+	if (loop->iobufs == NULL)
+		loop->iobufs = calloc(1, sizeof *loop->iobufs);
+	return loop->iobufs;
+}
+
+uint64_t loop_now(struct loop *loop)
+{
+	struct timespec ts;
+
+	if (loop->now == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		loop->now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	}
+	return loop->now;
+}
+
+uint64_t loop_now_ms(struct loop *loop)
+{
+	return loop_now(loop) / 1000000;
+}
+
+time_t loop_wall(struct loop *loop)
+{
+	if (loop->wall == 0)
+		loop->wall = time(NULL);
+	return loop->wall;
+}
+
+void loop_later(struct loop *loop, struct later *later, void (*run)(struct later *))
+{
+	later->run = run;
+	if (later->queued)
+		return;
+	later->queued = true;
+	later->next = NULL;
+	*loop->last = later;
+	loop->last = &later->next;
+}
+
+void loop_later_cancel(struct loop *loop, struct later *later)
+{
+	if (!later->queued)
+		return;
+	for (struct later **at = &loop->first; *at != NULL; at = &(*at)->next) {
+		if (*at != later)
+			continue;
+		*at = later->next;
+		if (loop->last == &later->next)
+			loop->last = at;
+		break;
+	}
+	later->queued = false;
+}
+
+/* Runs what was queued before now; each is unlinked first, so it may queue itself again, cancel
+ * others, or free its object. A mark tells where this turn's end is. */
+static void run_laters(struct loop *loop)
+{
+	struct later mark = { .queued = true };
+
+	if (loop->first == NULL)
+		return;
+	*loop->last = &mark;
+	loop->last = &mark.next;
+	for (;;) {
+		struct later *later = loop->first;
+
+		loop->first = later->next;
+		if (loop->first == NULL)
+			loop->last = &loop->first;
+		if (later == &mark)
+			return;
+		later->queued = false;
+		later->run(later);
+	}
+}
+
+static void entry_passed(struct wheel_entry *entry, void *arg)
+{
+	struct deadline *deadline = CONTAINER_OF(entry, struct deadline, entry);
+
+	(void)arg;
+	deadline->passed(deadline);
+}
+
+void deadline_set(
+    struct loop *loop, struct deadline *deadline, uint64_t ms, void (*passed)(struct deadline *))
+{
+	deadline->passed = passed;
+	/* One tick more: the present one has begun already, and a deadline is never early. */
+	wheel_set(&loop->wheel, &deadline->entry, loop_now_ms(loop) + ms + 1);
+}
+
+void deadline_clear(struct loop *loop, struct deadline *deadline)
+{
+	wheel_clear(&loop->wheel, &deadline->entry);
+}
+
+bool deadline_is_set(const struct deadline *deadline)
+{
+	return wheel_is_set(&deadline->entry);
+}
+
+/* A timer that fires too early costs one empty turn; one that is set anew for each deadline would
+ * cost heap work for each. So it is only ever moved forward. */
+static void set_alarm(struct loop *loop)
+{
+	uint64_t next = wheel_next(&loop->wheel), now;
+	struct timeval tv;
+
+	if (next >= loop->alarm_ms)
+		return;
+	now = loop_now_ms(loop);
+	next = next > now ? next - now : 0;
+	tv.tv_sec = (time_t)(next / 1000);
+	tv.tv_usec = (suseconds_t)(next % 1000 * 1000);
+	event_add(loop->alarm, &tv);
+	loop->alarm_ms = now + next;
+}
+
+int loop_run(struct loop *loop)
+{
+	loop->stopping = false;
+	while (!loop->stopping) {
+		set_alarm(loop);
+		/* The clock is read again after the poll, by whoever asks first. */
+		loop->now = 0;
+		loop->wall = 0;
+		if (event_base_loop(
+			loop->base, EVLOOP_ONCE | (loop->first != NULL ? EVLOOP_NONBLOCK : 0)) < 0)
+			return -1;
+		wheel_advance(&loop->wheel, loop_now_ms(loop), entry_passed, loop);
+		run_laters(loop);
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stopping = true;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (loop == NULL)
+		return;
+	/* What was put off is mostly memory to be freed; it may put off more, but not without end. */
+	for (int i = 0; i < 16 && loop->first != NULL; i++)
+		run_laters(loop);
+	event_free(loop->alarm);
+	event_base_free(loop->base);
+	if (loop->iobufs != NULL)
+		stream_tls_bio_free(loop->iobufs);
+	free(loop->iobufs);
+	free(loop);
+}
