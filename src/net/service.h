@@ -53,6 +53,7 @@ struct identity *call_identity(struct call *); /* the connection's; never NULL *
 void *call_user(const struct call *);          /* what call_set_user left */
 void call_set_user(struct call *, void *);
 void call_reply(struct call *, const struct iovec *, int n); /* copies or sends; the call is gone after */
+void call_reply_last(struct call *, const struct iovec *, int n); /* the same; then the connection closes */
 void call_close(struct call *); /* instead of a reply: closes the connection (after earlier answers) */
 
 #endif

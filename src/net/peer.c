@@ -1,0 +1,376 @@
+/*
+ * peer.c: the one connection to one endpoint: connects, greets, pings when idle, and comes back after
+ * a loss; what goes over it is peer_io.c. Invariant: an ask lies in exactly one of queue (not up
+ * yet), sent and ending (the connection is lost, its done is about to be called), or is being ended.
+ */
+#include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/peers_private.h"
+
+#include "base/poison.h"
+
+static const char *const state_names[PEER_STATES_N] = {
+#define X(id, name) [id] = name,
+	PEER_STATES(X)
+#undef X
+};
+
+static const struct stream_events peer_events;
+
+static void peer_state_deadline(struct deadline *);
+static void peer_probe_deadline(struct deadline *);
+
+static const char *peer_text(const struct peer *peer, char *buf, size_t size)
+{
+	return endpoint_text(&peer->endpoint, buf, size);
+}
+
+/* Half to one and a half of it. */
+static uint32_t jittered(struct peer *peer, uint32_t ms)
+{
+	return ms / 2 + peers_chance(peer->peers) % (ms + 1);
+}
+
+static void peer_set_state(struct peer *peer, enum peer_state state, uint32_t ms)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	log_debug("%s %s: %s -> %s", peer->peers->params.name, peer_text(peer, text, sizeof(text)),
+	    state_names[peer->state], state_names[state]);
+	peer->state = state;
+	if (ms != 0)
+		deadline_set(peer->loop, &peer->deadline, ms, peer_state_deadline);
+	else
+		deadline_clear(peer->loop, &peer->deadline);
+}
+
+/* ---- the breaker */
+
+void peer_ok(struct peer *peer)
+{
+	peer->backoff_ms = PEER_BACKOFF_MIN_MS;
+	if (!breaker_ok(&peer->breaker))
+		return;
+	deadline_clear(peer->loop, &peer->probe);
+	if (!peer->leaving && peer->state != PEER_GONE)
+		peer->peers->open_n--;
+}
+
+void peer_failed(struct peer *peer)
+{
+	uint64_t now = loop_now_ms(peer->loop);
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (peer->state == PEER_GONE ||
+	    !breaker_failed(&peer->breaker, now, peers_chance(peer->peers)))
+		return;
+	if (!peer->leaving)
+		peer->peers->open_n++;
+	deadline_set(peer->loop, &peer->probe, peer->breaker.probe_ms - now + PEER_PROBE_WAIT_MS,
+	    peer_probe_deadline);
+	if (peer->told)
+		return;
+	peer->told = true;
+	log_warnx("%s %s: failed too often (%s): it is spared until it answers again; see whether "
+		  "it runs and can be reached",
+	    peer->peers->params.name, peer_text(peer, text, sizeof(text)), peer->why);
+}
+
+/* No ask came that could be copied: a ping does. */
+static void peer_probe_deadline(struct deadline *deadline)
+{
+	struct peer *peer = CONTAINER_OF(deadline, struct peer, probe);
+	uint64_t now = loop_now_ms(peer->loop), next;
+
+	if (peer->state == PEER_UP &&
+	    breaker_probe(&peer->breaker, now, peers_chance(peer->peers))) {
+		if (peer->peers->params.ping != NULL)
+			peer_ping(peer);
+		else
+			peer_ok(peer); /* nothing to ask it with: the next ask shows */
+	}
+	if (!breaker_is_open(&peer->breaker))
+		return;
+	next = peer->breaker.probe_ms > now ? peer->breaker.probe_ms - now : 0;
+	deadline_set(peer->loop, &peer->probe, next + PEER_PROBE_WAIT_MS, peer_probe_deadline);
+}
+
+/* ---- connecting */
+
+static void peer_connect_now(struct peer *peer)
+{
+	struct peers *peers = peer->peers;
+	SSL *ssl = NULL;
+
+	if (peers->params.tls != NULL) {
+		ssl = SSL_new(peers->params.tls);
+		if (ssl != NULL)
+			SSL_set_connect_state(ssl);
+	}
+	peer->blocked = false;
+	peer->missed = 0;
+	if (peers->params.tls == NULL || ssl != NULL)
+		peer->stream = stream_connect(peer->loop, &peer->endpoint, ssl, &peer_events, peer);
+	peer_set_state(peer, PEER_CONNECTING, peers->params.connect_ms);
+	if (peer->stream == NULL) /* no memory or descriptor: the same as a refusal, soon */
+		peer_set_state(peer, PEER_CONNECTING, 1);
+}
+
+void peer_connect(struct peer *peer)
+{
+	if (peer->state == PEER_DOWN)
+		peer_connect_now(peer);
+}
+
+static bool owner_is_right(const struct peer *peer)
+{
+	uid_t owner = peer->peers->params.owner;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (owner == (uid_t)-1 || peer->endpoint.addr.ss_family != AF_UNIX)
+		return true;
+	return getsockopt(stream_fd(peer->stream), SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	       cred.uid == owner;
+}
+
+static void set_tcp_options(const struct peer *peer)
+{
+	int one = 1;
+	unsigned timeout = PEER_TCP_TIMEOUT_MS;
+
+	if (peer->endpoint.addr.ss_family == AF_UNIX)
+		return;
+	/* Both are for speed of notice and of sending; without them all still works. */
+	(void)setsockopt(stream_fd(peer->stream), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(
+	    stream_fd(peer->stream), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+}
+
+/* The connection can be used: what was held back goes out. */
+void peer_up(struct peer *peer)
+{
+	struct peers *peers = peer->peers;
+	char text[ENDPOINT_TEXT_MAX];
+	struct ask *ask;
+
+	peer_set_state(peer, PEER_UP, peers->params.ping_ms);
+	if (peer->told)
+		log_info("%s %s: answers again", peers->params.name,
+		    peer_text(peer, text, sizeof(text)));
+	peer->told = false;
+	while ((ask = TAILQ_FIRST(&peer->queue)) != NULL) {
+		uint8_t *held = ask->held;
+
+		ask->held = NULL;
+		if (held != NULL)
+			peer_send(peer, ask, bytes_of(held, ask->held_len));
+		else
+			ask_end(
+			    ask, PEERS_LOST, bytes_of(NULL, 0)); /* there was no memory for it */
+		free(held);
+	}
+	/* Nothing has answered in time yet: find out now. */
+	if (peer->state == PEER_UP && breaker_is_open(&peer->breaker)) {
+		if (peers->params.ping != NULL)
+			peer_ping(peer);
+		else
+			peer_ok(peer);
+	}
+	if (peers->up != NULL)
+		peers->up(peers->up_arg);
+}
+
+static void on_opened(void *arg)
+{
+	struct peer *peer = arg;
+	const struct peers_params *params = &peer->peers->params;
+
+	if (!owner_is_right(peer)) {
+		peer_lost(peer, PEERS_LOST, "the socket is another user's");
+		return;
+	}
+	set_tcp_options(peer);
+	if (params->hello == NULL) {
+		peer_up(peer);
+		return;
+	}
+	peer->state = PEER_WELCOMING; /* under the deadline of connecting */
+	if (peer_send_own(peer, ASK_HELLO, params->hello) != 0)
+		peer_lost(peer, PEERS_LOST, "no memory");
+}
+
+static void on_drained(void *arg)
+{
+	struct peer *peer = arg;
+
+	peer->blocked = false;
+}
+
+static void on_input(void *arg)
+{
+	peer_read(arg);
+}
+
+static void on_closed(void *arg, enum reason reason)
+{
+	peer_lost(arg, PEERS_LOST, reason_text(reason));
+}
+
+static const struct stream_events peer_events = {
+	.opened = on_opened,
+	.input = on_input,
+	.drained = on_drained,
+	.closed = on_closed,
+};
+
+/* ---- loss and end */
+
+static void peer_close_stream(struct peer *peer)
+{
+	if (peer->stream != NULL)
+		stream_close(peer->stream);
+	peer->stream = NULL;
+	peer->blocked = false;
+}
+
+/* All asks end; done() may ask anew, which then waits for the next connection. */
+static void peer_end_asks(struct peer *peer, enum peers_result result)
+{
+	struct ask *ask;
+
+	while ((ask = TAILQ_FIRST(&peer->sent)) != NULL)
+		ask_move(ask, &peer->ending);
+	while ((ask = TAILQ_FIRST(&peer->queue)) != NULL)
+		ask_move(ask, &peer->ending);
+	while ((ask = TAILQ_FIRST(&peer->ending)) != NULL) {
+		if (ask->kind != ASK_USER || ask->state == ASK_LATE || ask->done == NULL) {
+			ask_recycle(ask);
+			continue;
+		}
+		peer_failed(peer);
+		ask_end(ask, result, bytes_of(NULL, 0));
+	}
+}
+
+void peer_lost(struct peer *peer, enum peers_result result, const char *why)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	uint32_t wait = jittered(peer, peer->backoff_ms);
+
+	if (peer->state == PEER_GONE)
+		return;
+	peer->why = why;
+	if (peer->state == PEER_UP)
+		log_info("%s %s: connection lost: %s", peer->peers->params.name,
+		    peer_text(peer, text, sizeof(text)), why);
+	peer_close_stream(peer);
+	peer->backoff_ms *= 2;
+	if (peer->backoff_ms > PEER_BACKOFF_MAX_MS)
+		peer->backoff_ms = PEER_BACKOFF_MAX_MS;
+	peer_set_state(peer, PEER_WAITING, wait > 0 ? wait : 1);
+	peer_failed(peer);
+	peer_end_asks(peer, result);
+	peer_ask_over(peer);
+}
+
+static void peer_state_deadline(struct deadline *deadline)
+{
+	struct peer *peer = CONTAINER_OF(deadline, struct peer, deadline);
+
+	switch (peer->state) {
+	case PEER_WAITING:
+		peer_connect_now(peer);
+		break;
+	case PEER_CONNECTING:
+	case PEER_WELCOMING:
+		peer_lost(peer, PEERS_LOST, "connecting took too long");
+		break;
+	case PEER_UP:
+		if (!peer->asked && peer->in_flight == 0)
+			peer_ping(peer);
+		peer->asked = false;
+		deadline_set(
+		    peer->loop, deadline, peer->peers->params.ping_ms, peer_state_deadline);
+		break;
+	case PEER_DOWN:
+	case PEER_GONE:
+	case PEER_STATES_N:
+		break;
+	}
+}
+
+static void peer_free_later(struct later *later)
+{
+	struct peer *peer = CONTAINER_OF(later, struct peer, later);
+
+	free(peer->slots);
+	free(peer->free_slots);
+	free(peer);
+}
+
+struct peer *peer_new(struct peers *peers, const struct endpoint *endpoint)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (peer == NULL)
+		return NULL;
+	peer->peers = peers;
+	peer->loop = peers->loop;
+	peer->endpoint = *endpoint;
+	/* The same on all machines, so all agree on who is first for a name. */
+	peer->id = hash_bytes(
+	    &(struct hash_key){ { 0, 0 } }, bytes_str(endpoint_text(endpoint, text, sizeof(text))));
+	peer->backoff_ms = PEER_BACKOFF_MIN_MS;
+	peer->why = "no answer in time";
+	breaker_init(&peer->breaker);
+	TAILQ_INIT(&peer->queue);
+	TAILQ_INIT(&peer->sent);
+	TAILQ_INIT(&peer->ending);
+	if (peer_slots_new(peer) != 0) {
+		free(peer->slots);
+		free(peer->free_slots);
+		free(peer);
+		return NULL;
+	}
+	return peer;
+}
+
+void peer_free(struct peer *peer)
+{
+	if (peer->state == PEER_GONE)
+		return;
+	peer_close_stream(peer);
+	peer_set_state(peer, PEER_GONE, 0);
+	deadline_clear(peer->loop, &peer->probe);
+	peer_end_asks(peer, PEERS_LOST);
+	loop_later(peer->loop, &peer->later, peer_free_later);
+}
+
+void peer_ask_over(struct peer *peer)
+{
+	struct peers *peers = peer->peers;
+
+	if (!peer->leaving || peer->state == PEER_GONE || peer->in_flight > 0)
+		return;
+	for (uint32_t i = 0; i < peers->leaving_n; i++)
+		if (peers->leaving[i] == peer) {
+			peers->leaving[i] = peers->leaving[--peers->leaving_n];
+			break;
+		}
+	peer_free(peer);
+}
+
+void peer_leave(struct peer *peer)
+{
+	peer->leaving = true;
+	peer_ask_over(peer);
+}

@@ -1,0 +1,154 @@
+/*
+ * service.c: the answering side: its listeners, the bound on connections, drain and life. What goes
+ * on within a connection is service_conn.c.
+ */
+#include <openssl/ssl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/service_private.h"
+
+#include "base/poison.h"
+
+enum { SERVICE_TELL_MS = 60 * 1000 }; /* between two lines about failing accepts */
+
+struct service *service_new(struct loop *loop, const struct service_params *params, void *arg)
+{
+	struct service *service = calloc(1, sizeof(*service));
+
+	if (service == NULL)
+		return NULL;
+	service->loop = loop;
+	service->params = params;
+	service->arg = arg;
+	TAILQ_INIT(&service->listeners);
+	TAILQ_INIT(&service->conns);
+	TAILQ_INIT(&service->waiting);
+	TAILQ_INIT(&service->dead);
+	TAILQ_INIT(&service->spare);
+	return service;
+}
+
+static void on_accepted(void *arg, struct listener *listener, int fd, const struct endpoint *peer)
+{
+	struct service_listener *from = arg;
+	struct service *service = from->service;
+	SSL *ssl = NULL;
+
+	(void)listener;
+	(void)peer;
+	if (service->conns_n >= service->params->conns_max ||
+	    (from->tls != NULL && (ssl = SSL_new(from->tls)) == NULL)) {
+		close(fd);
+		return;
+	}
+	if (ssl != NULL)
+		SSL_set_accept_state(ssl);
+	if (service_conn_new(service, fd, ssl) != 0)
+		log_warnx("service: no memory for a connection");
+}
+
+static void on_accept_failed(void *arg, int err)
+{
+	struct service *service = ((struct service_listener *)arg)->service;
+	uint64_t now = loop_now_ms(service->loop);
+
+	if (service->told_ms != 0 && now - service->told_ms < SERVICE_TELL_MS)
+		return;
+	service->told_ms = now;
+	log_warnx("service: cannot accept: %s: raise the descriptor limit", strerror(err));
+}
+
+int service_listen(struct service *service, int fd, SSL_CTX *tls)
+{
+	struct service_listener *listener = calloc(1, sizeof(*listener));
+
+	if (listener == NULL)
+		return -1;
+	listener->service = service;
+	listener->tls = tls;
+	listener->listener = listener_new(
+	    service->loop, fd, on_accepted, on_accept_failed, listener);
+	if (listener->listener == NULL) {
+		free(listener);
+		return -1;
+	}
+	TAILQ_INSERT_TAIL(&service->listeners, listener, entry);
+	return 0;
+}
+
+static void service_close_listeners(struct service *service)
+{
+	struct service_listener *listener;
+
+	while ((listener = TAILQ_FIRST(&service->listeners)) != NULL) {
+		TAILQ_REMOVE(&service->listeners, listener, entry);
+		listener_free(listener->listener);
+		free(listener);
+	}
+}
+
+static void service_drained_later(struct later *later)
+{
+	struct service *service = CONTAINER_OF(later, struct service, later);
+	void (*done)(void *) = service->drained;
+
+	service->drained = NULL;
+	if (done != NULL)
+		done(service->drained_arg);
+}
+
+void service_check_drained(struct service *service)
+{
+	if (service->draining && service->conns_n == 0 && service->work_n == 0 &&
+	    service->drained != NULL)
+		loop_later(service->loop, &service->later, service_drained_later);
+}
+
+void service_drain(struct service *service, void (*done)(void *arg))
+{
+	struct service_conn *conn, *next;
+
+	service->draining = true;
+	service->drained = done;
+	service->drained_arg = service->arg;
+	service_close_listeners(service);
+	TAILQ_FOREACH_SAFE (conn, &service->conns, entry, next)
+		if (conn->state == CONN_OPENING)
+			service_conn_close(conn);
+		else
+			service_conn_finish(conn);
+	service_check_drained(service);
+}
+
+static void service_free_later(struct later *later)
+{
+	free(CONTAINER_OF(later, struct service, later));
+}
+
+void service_free(struct service *service)
+{
+	struct service_conn *conn;
+	struct call *call;
+
+	if (service == NULL)
+		return;
+	service_close_listeners(service);
+	service->drained = NULL;
+	while ((conn = TAILQ_FIRST(&service->conns)) != NULL ||
+	       (conn = TAILQ_FIRST(&service->dead)) != NULL)
+		service_conn_orphan(conn);
+	while ((call = TAILQ_FIRST(&service->spare)) != NULL) {
+		TAILQ_REMOVE(&service->spare, call, entry);
+		free(call);
+	}
+	loop_later(service->loop, &service->later, service_free_later);
+}
+
+size_t service_connections(const struct service *service)
+{
+	return service->conns_n;
+}
