@@ -1,0 +1,88 @@
+"""./dev: the two commands' second half, as a user sees it; and what it leaves behind: nothing."""
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from bed import client, proc, wait
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+pytestmark = pytest.mark.plain
+
+
+def run(build, *args, timeout=90):
+    return subprocess.run([f"{TOP}/t/run", build, *args], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def left_behind(build):
+    """Files of a run, wherever it may have put them."""
+    return [p for p in [f"{build}/run"] if os.path.exists(p)] + [f for f in os.listdir("/tmp") if f.startswith("sslgw-run.")]
+
+
+def test_once_shows_one_request_and_leaves_nothing(build):
+    before = set(proc.everyone())
+    got = run(build, "--once", "--port", "0")
+    assert got.returncode == 0, got.stdout + got.stderr
+    box = got.stdout
+    assert box.count("┌") == 1 and re.search(r"private key: in process \d+ \(sslgw-keysvc\), in no worker", box)
+    assert "GET /hello HTTP/1.1" in box and "X-SSL-PROTOCOL: TLSv1.3" in box and "curl --cacert" in box
+    assert not left_behind(build)
+    assert not [p for p in set(proc.everyone()) - before if re.search("sslgw|apache2", proc.title(p))]
+
+
+def test_a_backend_of_ones_own(build, bed):
+    back = bed.backend()
+    got = run(build, "--once", "--port", "0", "--backend", back.address)
+    assert got.returncode == 0, got.stdout + got.stderr
+    assert back.seen[0].target == "/hello" and "HTTP/1.1 200" in got.stdout
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+def test_it_runs_until_it_is_ended_however_that_comes(build, bed, sign):
+    out = open(f"{bed.folder}/out", "w+", encoding="utf-8")
+    p = subprocess.Popen([f"{TOP}/t/run", build, "--port", "0"], stdout=out, stderr=out, start_new_session=True)
+
+    def text():
+        out.seek(0)
+        return out.read()
+    try:
+        wait.until(lambda: p.poll() is not None or "until Ctrl-C" in text(), 60, "the box")
+        assert p.poll() is None, text()
+        port = int(re.search(r"https://localhost:(\d+)/", text()).group(1))
+        master = int(re.search(r"\(master: process (\d+)\)", text()).group(1))
+        apache = int(re.search(r"Apache started for this run: process (\d+)", text()).group(1))
+        if sign == signal.SIGINT:
+            os.killpg(p.pid, sign)  # as a terminal does
+        else:
+            os.kill(p.pid, sign)
+        assert p.wait(20) == (0 if sign != signal.SIGKILL else -9), text()
+        wait.until(lambda: not proc.alive(master) and not proc.alive(apache), 15, "both servers end")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 2)
+        if sign != signal.SIGKILL:
+            assert not left_behind(build)
+    finally:
+        if p.poll() is None:
+            p.kill()
+        subprocess.run(["rm", "-rf", f"{build}/run"], check=False)
+        out.close()
+
+
+def test_misuse_is_told(build):
+    for args in (("--port", "x"), ("--backend", "nowhere"), ("--nonsense",)):
+        got = run(build, *args)
+        assert got.returncode == 2 and "usage" in got.stderr
+    got = subprocess.run([f"{TOP}/dev", "chekc"], capture_output=True, text=True, check=False)
+    assert got.returncode == 2 and "chekc" in got.stderr and "check" in got.stderr
+
+
+def test_a_port_in_use_is_told(build):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(1)
+        got = run(build, "--once", "--port", str(s.getsockname()[1]))
+    assert got.returncode == 1 and "in use" in got.stderr.lower(), got.stderr
+    assert not left_behind(build)
