@@ -2,6 +2,10 @@
  * conf.h: the front over libconfig. One table of options is parser, --help-config, man page and
  * sample. Only conf.c includes libconfig.
  *
+ * At the top of a file, include_dir = "sites.d"; puts all *.conf of that folder in its place, in
+ * order of name; a list of groups that several files give is one list. @include "file" works at the
+ * beginning of a line.
+ *
  * Paths: "user", "timeouts.idle", "sites[].names", "sites[].routes[].path". A path that ends in
  * [] is a list of groups (CONF_LIST): at is the offset of { T *at; size_t n; } in the parent, size
  * is sizeof(T), and the list's members have offsets within T. Members of a group that is no list
@@ -11,8 +15,9 @@
  *   DURATION uint64_t ms ("20ms", "10s", "5m", "24h", "7d")   SIZE uint64_t bytes ("64K", "512M", "2G")
  *   RATE uint64_t per second ("5000/s", "600/min" is 10)       ENUM int (index in values, "a|b|c")
  *   STRINGS, PATHS struct conf_strings                           FLAGS unsigned, bit = index in values
- * Relative PATHs are taken from the folder of the file that names them. "${NAME}" in a string comes
- * from the environment; unset is an error.
+ * Relative PATHs are taken from the folder of the file that names them, but for the words in values
+ * ("stderr|pkcs11:"; one that ends in a colon is a prefix). "${NAME}" in a string comes from the
+ * environment; unset is an error; "$${" is "${". A string is never empty.
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
@@ -36,9 +41,9 @@ struct conf_option {
 	const char *path;
 	enum conf_type type;
 	const char *values; /* ENUM, FLAGS: "none|optional|require" */
-	const char *def;    /* as written in a file, without quotes; NULL: none */
+	const char *def;    /* as written in a file, without quotes; FLAGS, STRINGS: "a|b"; NULL: none */
 	const char *help;   /* one line */
-	double min, max;    /* numbers; both 0: any */
+	double min, max;    /* numbers, members of a LIST; both 0: any; max 0: no bound above */
 	size_t at;          /* offset of the field in its struct */
 	size_t size;        /* CONF_LIST: sizeof one member */
 	int required;
@@ -57,13 +62,14 @@ void conf_errors_print(const struct conf_errors *, FILE *);
 struct conf_text;
 
 struct conf_text *conf_text_read(const char *file, struct conf_errors *);          /* NULL: errors say why */
-struct conf_text *conf_text_of(const char *name, const char *text, size_t len);    /* copied; name stands in messages */
+struct conf_text *conf_text_of(const char *name, const char *text, size_t len);    /* copied; name stands in messages; NULL: no memory */
 void conf_text_free(struct conf_text *);
 /* Whole, includes in place. Bears its own file:line marks, so that conf_text_of() of it reports the
  * original places. Borrowed. */
 const char *conf_text_at(const struct conf_text *, size_t *len);
 
-/* Fills out (zeroed by the caller) with defaults, then the text's values. 0, or -1 with errors. */
+/* Fills out (zeroed by the caller) with defaults, then the text's values. 0, or -1 with errors: then
+ * out holds what could be read. conf_free() is due either way; a second conf_parse() needs it first. */
 int conf_parse(const struct conf_text *, const struct conf_option *, size_t n, void *out,
 	struct conf_errors *) __attribute__((warn_unused_result));
 void conf_free(const struct conf_option *, size_t n, void *out); /* what conf_parse allocated; out itself stays */
