@@ -141,17 +141,14 @@ static bool owner_is_right(const struct peer *peer)
 	       cred.uid == owner;
 }
 
-static void set_tcp_options(const struct peer *peer)
+static void set_tcp_timeout(const struct peer *peer)
 {
-	int one = 1;
 	unsigned timeout = PEER_TCP_TIMEOUT_MS;
 
-	if (peer->endpoint.addr.ss_family == AF_UNIX)
-		return;
-	/* Both are for speed of notice and of sending; without them all still works. */
-	(void)setsockopt(stream_fd(peer->stream), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	(void)setsockopt(
-	    stream_fd(peer->stream), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	/* For speed of notice alone; without it a missed deadline still shows. */
+	if (peer->endpoint.addr.ss_family != AF_UNIX)
+		(void)setsockopt(stream_fd(peer->stream), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout,
+		    sizeof(timeout));
 }
 
 /* The connection can be used: what was held back goes out. */
@@ -197,7 +194,7 @@ static void on_opened(void *arg)
 		peer_lost(peer, PEERS_LOST, "the socket is another user's");
 		return;
 	}
-	set_tcp_options(peer);
+	set_tcp_timeout(peer);
 	if (params->hello == NULL) {
 		peer_up(peer);
 		return;
@@ -221,7 +218,8 @@ static void on_input(void *arg)
 
 static void on_closed(void *arg, enum reason reason)
 {
-	peer_lost(arg, PEERS_LOST, reason_text(reason));
+	peer_lost(arg, PEERS_LOST,
+	    reason == REASON_CONNECT ? "it cannot be connected to" : reason_text(reason));
 }
 
 static const struct stream_events peer_events = {
@@ -241,10 +239,12 @@ static void peer_close_stream(struct peer *peer)
 	peer->blocked = false;
 }
 
-/* All asks end; done() may ask anew, which then waits for the next connection. */
-static void peer_end_asks(struct peer *peer, enum peers_result result)
+/* All asks end; done() may ask anew, which then waits for the next connection. Returns whether any
+ * was waited for. */
+static bool peer_end_asks(struct peer *peer, enum peers_result result)
 {
 	struct ask *ask;
+	bool any = false;
 
 	while ((ask = TAILQ_FIRST(&peer->sent)) != NULL)
 		ask_move(ask, &peer->ending);
@@ -255,15 +255,18 @@ static void peer_end_asks(struct peer *peer, enum peers_result result)
 			ask_recycle(ask);
 			continue;
 		}
+		any = true;
 		peer_failed(peer);
 		ask_end(ask, result, bytes_of(NULL, 0));
 	}
+	return any;
 }
 
 void peer_lost(struct peer *peer, enum peers_result result, const char *why)
 {
 	char text[ENDPOINT_TEXT_MAX];
 	uint32_t wait = jittered(peer, peer->backoff_ms);
+	bool was_up;
 
 	if (peer->state == PEER_GONE)
 		return;
@@ -275,9 +278,11 @@ void peer_lost(struct peer *peer, enum peers_result result, const char *why)
 	peer->backoff_ms *= 2;
 	if (peer->backoff_ms > PEER_BACKOFF_MAX_MS)
 		peer->backoff_ms = PEER_BACKOFF_MAX_MS;
+	was_up = peer->state == PEER_UP;
 	peer_set_state(peer, PEER_WAITING, wait > 0 ? wait : 1);
-	peer_failed(peer);
-	peer_end_asks(peer, result);
+	/* Each lost ask is a failure; an idle connection that is closed is none. */
+	if (!peer_end_asks(peer, result) && (!was_up || result == PEERS_PROTOCOL))
+		peer_failed(peer);
 	peer_ask_over(peer);
 }
 

@@ -444,7 +444,8 @@ static void conn_drop_input(struct service_conn *conn)
 {
 	stream_consume(conn->stream, stream_input(conn->stream).len);
 	/* Both ends have said all: nothing to linger for. */
-	if (conn->state == CONN_LINGER && stream_ended(conn->stream))
+	if (conn->state == CONN_LINGER && stream_ended(conn->stream) &&
+	    stream_finished(conn->stream))
 		service_conn_close(conn);
 }
 
