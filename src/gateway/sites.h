@@ -12,23 +12,27 @@ struct worker;
 struct pool;
 
 struct site_route {
-	struct bytes path;
+	struct bytes path; /* of the config: a NUL follows */
 	struct pool *pool;
 };
 
 struct site {
 	const struct site_conf *conf;
-	unsigned index;               /* in conf->sites; the SSL_CTX of the site has the same */
-	struct site_route *routes;    /* longest path first */
+	unsigned index; /* in conf->sites; the SSL_CTX of the site has the same */
+	struct site_route *routes; /* longest path first */
 	size_t routes_n;
 };
 
-struct sites *sites_new(const struct gateway_conf *, struct pool *(*pool_by_name)(void *arg, const char *), void *arg);
+struct sites *sites_new(
+    const struct gateway_conf *, struct pool *(*pool_by_name)(void *arg, const char *), void *arg);
 void sites_free(struct sites *);
 /* name: any case, without port; a trailing dot is ignored. NULL: no site has it. */
 const struct site *sites_find(const struct sites *, struct bytes name);
 const struct site *sites_default(const struct sites *);
 const struct site *sites_at(const struct sites *, unsigned index);
-const struct site_route *site_route(const struct site *, struct bytes path); /* longest prefix at a segment; NULL */
+/* A connection made for one may carry requests for the other: same certificates, same proof asked of clients. */
+bool sites_share_connections(const struct site *, const struct site *);
+const struct site_route *site_route(
+    const struct site *, struct bytes path); /* longest prefix at a segment; NULL */
 
 #endif

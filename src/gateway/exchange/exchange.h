@@ -15,19 +15,30 @@ struct worker;
 struct exchange;
 struct exchanges;
 
-struct exchanges *exchanges_new(struct worker *);    /* the worker's: free list, retry budget */
+struct exchanges *exchanges_new(struct worker *); /* the worker's: free list, retry budget */
 void exchanges_free(struct exchanges *);
+
+/* Scratch for fronts, valid until they return to the loop or call into another room. */
+struct head *exchanges_head(struct exchanges *); /* to read a request's head into */
+struct writer exchanges_writer(
+    struct exchanges *); /* to write an answer's head with; HEAD_BYTES_MAX and some */
 
 /* head is copied. NULL: no memory. Callbacks to the front may come from within any later call, not from
  * within begin. */
-struct exchange *exchange_begin(struct worker *, struct front *, const struct client *, const struct head *);
+struct exchange *exchange_begin(
+    struct worker *, struct front *, const struct client *, const struct head *);
 /* A request that the front itself refuses (malformed): answered with a page, logged, no origin asked. */
-struct exchange *exchange_refuse(struct worker *, struct front *, const struct client *, const struct head *, /* may be NULL */
-	const struct verdict *);
+struct exchange *exchange_refuse(struct worker *, struct front *, const struct client *,
+    const struct head *, /* may be NULL */
+    const struct verdict *);
 enum flow exchange_body(struct exchange *, struct bytes);
-void exchange_end(struct exchange *);                /* request complete; a tunnel's half-close */
-void exchange_drained(struct exchange *);            /* after front body() said STOP */
-void exchange_lost(struct exchange *, enum reason);  /* client gone or its bytes bad; the last call on it */
-bool exchange_request_unread(const struct exchange *); /* the answer is complete but the request's body is not */
+void exchange_end(struct exchange *); /* request complete; a tunnel's half-close */
+void exchange_drained(struct exchange *); /* after front body() said STOP */
+void exchange_lost(
+    struct exchange *, enum reason); /* client gone or its bytes bad; the last call on it */
+bool exchange_wants_body(
+    const struct exchange *); /* somebody would read it: worth a 100 Continue */
+bool exchange_request_unread(
+    const struct exchange *); /* the answer is complete but the request's body is not */
 
 #endif

@@ -11,22 +11,31 @@
 
 struct origin;
 
-struct origin_ops {
-	const char *name;
-	/* The request, built anew; borrowed until return; kept by exchange for retries. chunked: the body is to be framed. */
-	void (*start)(struct origin *, struct bytes head, const struct head *request, bool body_follows, bool chunked);
-	enum flow (*body)(struct origin *, struct bytes);
-	void (*end)(struct origin *);                  /* request complete */
-	void (*resume)(struct origin *);               /* after events->body said STOP */
-	void (*cancel)(struct origin *, enum reason);  /* no event follows; the connection is not reused */
+struct origin_request {
+	struct bytes head; /* built anew; borrowed until return; kept by exchange for retries */
+	bool head_request; /* the method is HEAD: the answer has no body */
+	bool body_follows; /* body() and then end() come; else neither */
+	bool chunked; /* the body is to be framed so */
 };
 
-struct origin_events {                             /* how an origin speaks; exchange implements them; never inside start */
-	void (*head)(void *arg, const struct head *);  /* interim (1xx) or final; borrowed until return */
+struct origin_ops {
+	const char *name;
+	void (*start)(struct origin *, const struct origin_request *);
+	enum flow (*body)(struct origin *, struct bytes);
+	void (*end)(struct origin *); /* request complete */
+	void (*resume)(struct origin *); /* after events->body said STOP */
+	void (*cancel)(
+	    struct origin *, enum reason); /* no event follows; the connection is not reused */
+};
+
+struct origin_events { /* how an origin speaks; exchange implements them; never inside start */
+	void (*head)(
+	    void *arg, const struct head *); /* interim (1xx) or final; borrowed until return */
 	enum flow (*body)(void *arg, struct bytes);
-	void (*end)(void *arg);                        /* complete; the origin is gone after this call */
-	void (*drained)(void *arg);                    /* after ops->body said STOP */
-	void (*failed)(void *arg, enum reason, bool answer_begun, uint64_t sent); /* the origin is gone after this call */
+	void (*end)(void *arg); /* complete; the origin is gone after this call */
+	void (*drained)(void *arg); /* after ops->body said STOP */
+	void (*failed)(void *arg, enum reason, bool answer_begun,
+	    uint64_t sent); /* the origin is gone after this call */
 };
 
 struct origin {

@@ -1,0 +1,248 @@
+/*
+ * exchange.c: the begin of an exchange, where its request goes, and the way of the request's body.
+ */
+#include "config.h"
+
+#include "gateway/exchange/exchange.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "gateway/exchange/exchange_private.h"
+#include "gateway/exchange/route.h"
+#include "net/endpoint.h"
+
+#include "base/poison.h"
+
+static struct exchange *begin(struct worker *, struct front *, const struct client *);
+static int request_build(struct exchange *, const struct head *);
+static void method_set(struct exchange *, const struct head *);
+static void hold(struct exchange *, struct bytes);
+static void too_large(struct exchange *);
+
+/* What a state may become. BEGUN and ASKING may become ASKING again: another try. */
+static const unsigned next_states[EXCHANGE_STATE_N] = {
+	[EXCHANGE_BEGUN] = 1u << EXCHANGE_ASKING | 1u << EXCHANGE_OVER,
+	[EXCHANGE_ASKING] = 1u << EXCHANGE_ASKING | 1u << EXCHANGE_ANSWERING | 1u << EXCHANGE_OVER,
+	[EXCHANGE_ANSWERING] = 1u << EXCHANGE_OVER,
+};
+
+const struct origin_events exchange_origin_events = {
+	.head = exchange_relay_head,
+	.body = exchange_relay_body,
+	.end = exchange_relay_end,
+	.drained = exchange_relay_drained,
+	.failed = exchange_failed,
+};
+
+void exchange_state_set(struct exchange *x, enum exchange_state state)
+{
+	assert((next_states[x->state] & 1u << state) != 0);
+	x->state = state;
+}
+
+struct exchange *exchange_begin(struct worker *worker, struct front *front,
+    const struct client *client, const struct head *head)
+{
+	struct exchange *x = begin(worker, front, client);
+	struct route route;
+
+	if (x == NULL)
+		return NULL;
+	method_set(x, head);
+	x->minor = head->minor;
+	x->body_follows = head->body != BODY_NONE;
+	x->chunked = head->body == BODY_CHUNKED;
+	route_choose(&route, worker, client, head);
+	x->site = route.site;
+	if (request_build(x, head) == -1) {
+		exchange_over(x);
+		return NULL;
+	}
+	if (worker->conf->limits.body > 0 && head->body == BODY_LENGTH &&
+	    head->length > worker->conf->limits.body) {
+		route.status = 413;
+		route.reason = REASON_BODY_SIZE;
+	}
+	if (route.status >= 400) {
+		exchange_answer(x, route.status, route.reason);
+	} else if (route.status != 0) {
+		struct bytes location = route_location(
+		    x->worker, head, x->head + x->head_len, x->head_cap - x->head_len);
+
+		exchange_redirect(x, route.status, location);
+	} else {
+		x->pool = route.pool;
+		exchange_ask(x, x->idempotent ? POOL_ANY : POOL_FRESH);
+	}
+	return x;
+}
+
+struct exchange *exchange_refuse(struct worker *worker, struct front *front,
+    const struct client *client, const struct head *head, const struct verdict *verdict)
+{
+	struct exchange *x = begin(worker, front, client);
+
+	if (x == NULL)
+		return NULL;
+	if (head != NULL)
+		method_set(x, head);
+	x->minor = 1;
+	x->asked = true;
+	x->close = true;
+	x->site = client->site;
+	exchange_answer(x, verdict->status, verdict->reason);
+	return x;
+}
+
+enum flow exchange_body(struct exchange *x, struct bytes slice)
+{
+	uint64_t max = x->worker->conf->limits.body;
+
+	x->body_len += slice.len;
+	if (x->origin == NULL || x->pool == NULL)
+		return FLOW_GO;
+	if (max > 0 && x->body_len > max) {
+		too_large(x);
+		return FLOW_GO;
+	}
+	hold(x, slice);
+	if (x->origin->ops->body(x->origin, slice) == FLOW_STOP)
+		x->front_stopped = true;
+	return x->front_stopped ? FLOW_STOP : FLOW_GO;
+}
+
+void exchange_end(struct exchange *x)
+{
+	x->asked = true;
+	if (x->body_follows && x->origin != NULL)
+		x->origin->ops->end(x->origin);
+}
+
+void exchange_drained(struct exchange *x)
+{
+	if (x->origin != NULL)
+		x->origin->ops->resume(x->origin);
+}
+
+void exchange_lost(struct exchange *x, enum reason reason)
+{
+	if (x->state == EXCHANGE_OVER)
+		return;
+	if (x->origin != NULL)
+		x->origin->ops->cancel(x->origin, reason);
+	x->origin = NULL;
+	x->reason = REASON_NONE; /* the connection's end is counted by the connection */
+	exchange_over(x);
+}
+
+bool exchange_wants_body(const struct exchange *x)
+{
+	return x->pool != NULL && x->state == EXCHANGE_ASKING;
+}
+
+bool exchange_request_unread(const struct exchange *x)
+{
+	return !x->asked;
+}
+
+static struct exchange *begin(
+    struct worker *worker, struct front *front, const struct client *client)
+{
+	struct exchanges *all = worker->exchanges;
+	struct exchange *x = exchange_alloc(all);
+	uint64_t id[2];
+
+	if (x == NULL)
+		return NULL;
+	x->worker = worker;
+	x->front = front;
+	x->client = client;
+	endpoint_host_text(&client->peer, x->peer, sizeof(x->peer));
+	id[0] = all->id_prefix;
+	id[1] = all->id_next++;
+	id[1] = hash_bytes(&all->id_key, bytes_of(&id[1], sizeof(id[1])));
+	for (int i = 0; i < HEADERS_ID_LEN; i++)
+		x->id[i] = "0123456789abcdef"[id[i / 16] >> (4 * (i % 16)) & 15];
+	counter_add(worker->counters.requests, 1);
+	counter_add(worker->counters.requests_open, 1);
+	retry_budget_request(&all->budget, loop_now_ms(worker->loop) / 1000);
+	return x;
+}
+
+/* Into the exchange's own place, or into the heap. */
+static int request_build(struct exchange *x, const struct head *head)
+{
+	struct headers_facts facts = {
+		.head = head,
+		.client = x->client,
+		.site = x->site,
+		.peer = bytes_str(x->peer),
+		.id = bytes_of(x->id, sizeof(x->id)),
+	};
+	struct writer w = writer_of(x->head, x->head_cap);
+
+	if (!headers_write(&w, &facts, &x->marks)) {
+		size_t cap = headers_bound(&facts);
+		uint8_t *grown = malloc(cap);
+
+		if (grown == NULL)
+			return -1;
+		if (x->head != x->first)
+			free(x->head);
+		x->head = grown;
+		x->head_cap = cap;
+		w = writer_of(x->head, x->head_cap);
+		if (!headers_write(&w, &facts, &x->marks))
+			return -1;
+	}
+	x->head_len = writer_len(&w);
+	x->method = bytes_of(x->head, head->method.len);
+	return 0;
+}
+
+/* RFC 9110, section 9.2.2; of TRACE nothing comes this far. */
+static void method_set(struct exchange *x, const struct head *head)
+{
+	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE" };
+
+	x->head_request = bytes_equal_str(head->method, "HEAD");
+	for (size_t i = 0; i < sizeof(idempotent) / sizeof(idempotent[0]); i++)
+		x->idempotent |= bytes_equal_str(head->method, idempotent[i]);
+}
+
+/* Kept as long as all of it can be, and there may be another try. */
+static void hold(struct exchange *x, struct bytes slice)
+{
+	if (!x->held_all || x->state != EXCHANGE_ASKING)
+		return;
+	if (x->held == NULL)
+		x->held = exchange_held_alloc(x->worker->exchanges);
+	if (x->held == NULL || slice.len > EXCHANGE_HELD_BYTES - x->held_len) {
+		x->held_all = false;
+		exchange_held_free(x);
+		return;
+	}
+	memcpy(x->held + x->held_len, slice.at, slice.len);
+	x->held_len += slice.len;
+}
+
+/* Found out only while the body came. */
+static void too_large(struct exchange *x)
+{
+	bool answering = x->state == EXCHANGE_ANSWERING;
+
+	x->origin->ops->cancel(x->origin, REASON_BODY_SIZE);
+	x->origin = NULL;
+	x->pool = NULL;
+	if (!answering) {
+		exchange_answer(x, 413, REASON_BODY_SIZE);
+		return;
+	}
+	x->reason = REASON_BODY_SIZE;
+	x->front->ops->abort(x->front, REASON_BODY_SIZE);
+	exchange_finish(x);
+}

@@ -1,0 +1,125 @@
+/*
+ * exchange_private.h: one request and its answer, as the files of exchange share it. exchange.c: its
+ * begin and the request's way; relay.c: the answer's way; finish.c: its one exit; ask.c: where it
+ * is sent, and sent again; own.c: answers of our own.
+ */
+#ifndef GATEWAY_EXCHANGE_EXCHANGE_PRIVATE_H
+#define GATEWAY_EXCHANGE_EXCHANGE_PRIVATE_H
+
+#include "gateway/exchange/exchange.h"
+#include "gateway/exchange/headers.h"
+#include "gateway/exchange/retry.h"
+#include "gateway/origin/origin_answer.h"
+#include "gateway/origin/pool.h"
+#include "gateway/sites.h"
+#include "gateway/worker.h"
+#include "http/write.h"
+#include "base/hash.h"
+
+enum {
+	EXCHANGE_HEAD_BYTES = 4096, /* the built request's first place */
+	EXCHANGE_HEAD_KEPT = 64 * 1024, /* a grown one stays with a free exchange up to this */
+	EXCHANGE_HELD_BYTES = 16 * 1024, /* of a body, to be sent again */
+	EXCHANGES_FREE_MAX = 512, /* free ones kept */
+	EXCHANGES_HELD_FREE_MAX = 64,
+	EXCHANGE_PEER_MAX = 64,
+};
+
+#define EXCHANGE_STATES(X)                                                                         \
+	X(EXCHANGE_BEGUN, "begun")                                                                 \
+	X(EXCHANGE_ASKING, "asking") /* an origin has the request; no final answer's head yet */   \
+	X(EXCHANGE_ANSWERING, "answering") /* the front has the answer's head */                   \
+	X(EXCHANGE_OVER, "over")
+
+enum exchange_state {
+#define X(id, name) id,
+	EXCHANGE_STATES(X)
+#undef X
+	    EXCHANGE_STATE_N
+};
+
+struct exchange {
+	struct worker *worker;
+	struct front *front;
+	const struct client *client;
+	const struct site *site;
+	struct pool *pool; /* NULL: answered by ourselves */
+	struct origin *origin; /* who has the request now; NULL: nobody */
+	struct upstream *upstream; /* of origin, until it is gone */
+	enum exchange_state state;
+	struct later gone;
+	struct exchange *next; /* in the free list */
+
+	/* The request. */
+	struct bytes method; /* with the next two, for the log: in memory of ours */
+	struct headers_marks marks;
+	uint8_t minor;
+	bool head_request, idempotent;
+	bool body_follows, chunked;
+	bool asked; /* the request is complete */
+	bool front_stopped; /* exchange_body() said STOP: ops->resume is owed */
+	bool held_all; /* held has all of the body that has come */
+	uint8_t *held; /* EXCHANGE_HELD_BYTES, from the free ones; NULL: nothing held */
+	size_t held_len;
+	uint64_t body_len; /* of the body, so far */
+
+	/* Where it was sent. */
+	uint64_t tried; /* servers, by bit */
+	unsigned tries;
+	uint64_t began_ms; /* the first try */
+
+	/* The answer. */
+	uint16_t status; /* 0: none yet */
+	uint64_t answer_len; /* of its body, so far */
+	enum reason reason; /* why it went wrong; REASON_NONE: it did not */
+	bool close; /* the client's connection ends with this answer */
+	struct origin_answer answer;
+	char date[WRITE_DATE_SIZE]; /* of the answer */
+
+	char id[HEADERS_ID_LEN];
+	char peer[EXCHANGE_PEER_MAX];
+	uint8_t *head; /* the built request: first, or heap */
+	size_t head_cap, head_len;
+	uint8_t first[EXCHANGE_HEAD_BYTES];
+};
+
+struct exchanges {
+	struct worker *worker;
+	struct exchange *free;
+	size_t free_n;
+	void *held_free; /* each begins with the pointer to the next */
+	size_t held_free_n;
+	struct retry_budget budget;
+	struct hash_key id_key;
+	uint64_t id_prefix, id_next;
+	struct head *request; /* scratch: the request head that a front reads */
+	struct head *own; /* scratch: an origin_answer's head */
+	struct field *fields; /* scratch: an answer's fields that pass; HEAD_FIELDS_MAX */
+	uint8_t *out; /* scratch: an answer's head as a front writes it */
+};
+
+void exchange_state_set(struct exchange *, enum exchange_state);
+extern const struct origin_events exchange_origin_events;
+
+/* ask.c */
+void exchange_ask(struct exchange *, enum pool_want); /* takes an upstream, sends what there is */
+void exchange_failed(void *arg, enum reason, bool answer_begun, uint64_t sent);
+
+/* own.c: a page; a redirect to location (borrowed until the end). In a later turn. */
+void exchange_answer(struct exchange *, uint16_t status, enum reason);
+void exchange_redirect(struct exchange *, uint16_t status, struct bytes location);
+
+/* relay.c */
+void exchange_relay_head(void *arg, const struct head *);
+enum flow exchange_relay_body(void *arg, struct bytes);
+void exchange_relay_end(void *arg);
+void exchange_relay_drained(void *arg);
+
+/* finish.c */
+void exchange_finish(struct exchange *); /* logs, counts, front's done */
+void exchange_over(struct exchange *); /* the same without done */
+struct exchange *exchange_alloc(struct exchanges *);
+uint8_t *exchange_held_alloc(struct exchanges *);
+void exchange_held_free(struct exchange *);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * finish.c: the one exit of an exchange: logged, counted, its front told, and freed after the turn.
+ * Also where exchanges come from: they go round a free list, so a request costs no malloc.
+ */
+#include "config.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "gateway/exchange/accesslog.h"
+#include "gateway/exchange/exchange_private.h"
+
+#include "base/poison.h"
+
+enum { OUT_BYTES = HEAD_BYTES_MAX + 4096 };
+
+static void gone(struct later *);
+static void exchange_free(struct exchange *);
+
+struct exchanges *exchanges_new(struct worker *worker)
+{
+	struct exchanges *all = calloc(1, sizeof(*all));
+
+	if (all == NULL)
+		return NULL;
+	all->worker = worker;
+	all->id_key = hash_key_random();
+	all->id_prefix = hash_key_random().k[0];
+	all->request = calloc(1, sizeof(*all->request));
+	all->own = calloc(1, sizeof(*all->own));
+	all->fields = calloc(HEAD_FIELDS_MAX, sizeof(*all->fields));
+	all->out = malloc(OUT_BYTES);
+	if (all->request == NULL || all->own == NULL || all->fields == NULL || all->out == NULL) {
+		exchanges_free(all);
+		return NULL;
+	}
+	return all;
+}
+
+void exchanges_free(struct exchanges *all)
+{
+	if (all == NULL)
+		return;
+	while (all->free != NULL) {
+		struct exchange *x = all->free;
+
+		all->free = x->next;
+		exchange_free(x);
+	}
+	while (all->held_free != NULL) {
+		void *next = *(void **)all->held_free;
+
+		free(all->held_free);
+		all->held_free = next;
+	}
+	free(all->request);
+	free(all->own);
+	free(all->fields);
+	free(all->out);
+	all->worker->exchanges = NULL;
+	free(all);
+}
+
+struct head *exchanges_head(struct exchanges *all)
+{
+	return all->request;
+}
+
+struct writer exchanges_writer(struct exchanges *all)
+{
+	return writer_of(all->out, OUT_BYTES);
+}
+
+struct exchange *exchange_alloc(struct exchanges *all)
+{
+	struct exchange *x = all->free;
+	uint8_t *head;
+	size_t cap;
+
+	if (x == NULL) {
+		x = malloc(sizeof(*x));
+		if (x == NULL)
+			return NULL;
+		head = x->first;
+		cap = sizeof(x->first);
+	} else {
+		all->free = x->next;
+		all->free_n--;
+		head = x->head;
+		cap = x->head_cap;
+	}
+	/* Only what is not always written before it is read. */
+	memset(x, 0, offsetof(struct exchange, answer));
+	x->held_all = true;
+	x->head = head;
+	x->head_cap = cap;
+	x->head_len = 0;
+	return x;
+}
+
+uint8_t *exchange_held_alloc(struct exchanges *all)
+{
+	void *held = all->held_free;
+
+	if (held == NULL)
+		return malloc(EXCHANGE_HELD_BYTES);
+	all->held_free = *(void **)held;
+	all->held_free_n--;
+	return held;
+}
+
+void exchange_held_free(struct exchange *x)
+{
+	struct exchanges *all = x->worker->exchanges;
+
+	x->held_len = 0;
+	if (x->held == NULL)
+		return;
+	if (all->held_free_n < EXCHANGES_HELD_FREE_MAX) {
+		*(void **)(void *)x->held = all->held_free;
+		all->held_free = x->held;
+		all->held_free_n++;
+	} else {
+		free(x->held);
+	}
+	x->held = NULL;
+}
+
+void exchange_finish(struct exchange *x)
+{
+	struct front *front = x->front;
+
+	exchange_over(x);
+	front->ops->done(front, x);
+}
+
+void exchange_over(struct exchange *x)
+{
+	struct worker *worker = x->worker;
+
+	exchange_state_set(x, EXCHANGE_OVER);
+	exchange_held_free(x);
+	if (worker->log != NULL)
+		accesslog_write(worker->log, x);
+	if (x->reason != REASON_NONE)
+		counter_add(worker->counters.reasons[x->reason], 1);
+	counter_sub(worker->counters.requests_open, 1);
+	loop_later(worker->loop, &x->gone, gone);
+}
+
+static void gone(struct later *later)
+{
+	struct exchange *x = CONTAINER_OF(later, struct exchange, gone);
+	struct exchanges *all = x->worker->exchanges;
+
+	if (all == NULL || all->free_n >= EXCHANGES_FREE_MAX) {
+		exchange_free(x);
+		return;
+	}
+	if (x->head != x->first && x->head_cap > EXCHANGE_HEAD_KEPT) {
+		free(x->head);
+		x->head = x->first;
+		x->head_cap = sizeof(x->first);
+	}
+	x->next = all->free;
+	all->free = x;
+	all->free_n++;
+}
+
+static void exchange_free(struct exchange *x)
+{
+	if (x->head != x->first)
+		free(x->head);
+	free(x);
+}

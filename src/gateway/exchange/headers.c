@@ -1,0 +1,189 @@
+/*
+ * headers.c: see headers.h. What the client sent passes only where http/head calls it FIELD_OTHER and
+ * its Connection does not list it; framing is written anew from what http/head made of it.
+ */
+#include "config.h"
+
+#include "gateway/exchange/headers.h"
+
+#include <string.h>
+
+#include "gateway/exchange/fields.h"
+#include "http/write.h"
+
+#include "base/poison.h"
+
+enum {
+	ADDED_MAX_BYTES = 2048, /* what forwarded and mod_ssl add, certificate's text apart */
+};
+
+static void write_line(struct writer *, const struct head *, struct headers_marks *);
+static void write_host(struct writer *, const struct headers_facts *);
+static void write_client_fields(struct writer *, const struct head *, struct headers_marks *);
+static void write_framing(struct writer *, const struct head *);
+static void write_forwarded(struct writer *, const struct headers_facts *);
+static void write_mod_ssl(struct writer *, const struct client *);
+static void write_certificate(struct writer *, const struct clientcert *);
+
+bool headers_write(struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
+{
+	*marks = (struct headers_marks){ 0 };
+	write_line(w, f->head, marks);
+	write_host(w, f);
+	write_client_fields(w, f->head, marks);
+	write_framing(w, f->head);
+	if ((f->site->conf->headers & HEADERS_FORWARDED) != 0)
+		write_forwarded(w, f);
+	if ((f->site->conf->headers & HEADERS_MOD_SSL) != 0 && f->client->version != NULL)
+		write_mod_ssl(w, f->client);
+	writer_put(w, "\r\n", 2);
+	return w->ok;
+}
+
+size_t headers_bound(const struct headers_facts *f)
+{
+	const struct head *head = f->head;
+	const struct clientcert *cert = f->client->cert;
+	size_t n = head->method.len + head->path.len + head->query.len + head->authority.len * 2 +
+		   strlen(f->site->conf->name) + ADDED_MAX_BYTES;
+
+	for (size_t i = 0; i < head->fields_n; i++)
+		n += head->fields[i].name.len + head->fields[i].value.len + 4;
+	if (cert != NULL)
+		n += strlen(cert->subject) + strlen(cert->issuer) + strlen(cert->serial) +
+		     strlen(cert->not_before) + strlen(cert->not_after) +
+		     strlen(cert->pem_urlencoded);
+	return n;
+}
+
+/* The guard has seen each byte of method and target; an absolute form becomes what follows its host. */
+static void write_line(struct writer *w, const struct head *head, struct headers_marks *marks)
+{
+	size_t at;
+
+	writer_bytes(w, head->method);
+	writer_u8(w, ' ');
+	at = writer_len(w);
+	writer_bytes(w, head->path);
+	if (head->query.at != NULL) {
+		writer_u8(w, '?');
+		writer_bytes(w, head->query);
+	}
+	if (w->ok)
+		marks->target = bytes_of(w->base + at, writer_len(w) - at);
+	writer_str(w, " HTTP/1.1\r\n");
+}
+
+/* As sent; HTTP/1.0 may come without one, HTTP/1.1 may not go without. */
+static void write_host(struct writer *w, const struct headers_facts *f)
+{
+	struct bytes host = f->head->authority;
+
+	if (host.at == NULL) {
+		host = bytes_str(f->client->sni[0] != '\0' ? f->client->sni : f->site->conf->name);
+		if (host.len > 2 && memcmp(host.at, "*.", 2) == 0)
+			host = bytes_sub(host, 2, host.len);
+	}
+	fields_write_one(w, "Host", host);
+}
+
+static bool passes(const struct head *head, size_t i)
+{
+	return head->ids[i] == FIELD_OTHER &&
+	       (head->connection_n == 0 || !head_lists(head, head->fields[i].name));
+}
+
+/* Where the log's two fields will stand, if this stretch of fields is written at w. */
+static void mark(struct headers_marks *marks, const struct field *f, size_t n, struct bytes out)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct bytes *at = NULL;
+
+		if (f[i].name.len == 7 && bytes_case_equal_str(f[i].name, "referer"))
+			at = &marks->referer;
+		else if (f[i].name.len == 10 && bytes_case_equal_str(f[i].name, "user-agent"))
+			at = &marks->agent;
+		/* Each field is written as name, two bytes, value, two bytes. */
+		if (at != NULL && at->at == NULL)
+			*at = bytes_sub(out, f[i].name.len + 2, f[i].value.len);
+		out = bytes_sub(out, f[i].name.len + f[i].value.len + 4, out.len);
+	}
+}
+
+static void write_client_fields(
+    struct writer *w, const struct head *head, struct headers_marks *marks)
+{
+	size_t from = 0;
+
+	while (from < head->fields_n) {
+		size_t to = from, at = writer_len(w);
+
+		while (to < head->fields_n && passes(head, to))
+			to++;
+		fields_write(w, &head->fields[from], to - from);
+		if (w->ok)
+			mark(marks, &head->fields[from], to - from,
+			    bytes_of(w->base + at, writer_len(w) - at));
+		from = to + 1;
+	}
+}
+
+static void write_framing(struct writer *w, const struct head *head)
+{
+	if (head->body == BODY_CHUNKED)
+		writer_str(w, "Transfer-Encoding: chunked\r\n");
+	else if (head->has_length)
+		write_field_number(w, "Content-Length", head->length);
+}
+
+static void write_forwarded(struct writer *w, const struct headers_facts *f)
+{
+	const struct head *head = f->head;
+
+	fields_write_one(w, "X-Forwarded-For", f->peer);
+	fields_write_one(
+	    w, "X-Forwarded-Proto", bytes_str(f->client->version != NULL ? "https" : "http"));
+	if (head->authority.at != NULL)
+		fields_write_one(w, "X-Forwarded-Host", head->authority);
+	write_field_number(w, "X-Forwarded-Port", endpoint_port(&f->client->local));
+	fields_write_one(w, "X-Real-IP", f->peer);
+	fields_write_one(w, "X-Request-ID", f->id);
+}
+
+/* Names and values as mod_ssl's variables. What there is no value for is left out. */
+static void write_mod_ssl(struct writer *w, const struct client *client)
+{
+	static const char hex[] = "0123456789abcdef";
+	char id[2 * sizeof(client->session_id)];
+
+	fields_write_one(w, "X-SSL-Protocol", bytes_str(client->version));
+	fields_write_one(w, "X-SSL-Cipher", bytes_str(client->cipher));
+	write_field_number(w, "X-SSL-Cipher-Usekeysize", (uint64_t)client->cipher_bits);
+	write_field_number(w, "X-SSL-Cipher-Algkeysize", (uint64_t)client->alg_bits);
+	if (client->session_id_len > 0) {
+		for (size_t i = 0; i < client->session_id_len; i++) {
+			id[2 * i] = hex[client->session_id[i] >> 4];
+			id[2 * i + 1] = hex[client->session_id[i] & 15];
+		}
+		fields_write_one(
+		    w, "X-SSL-Session-Id", bytes_of(id, 2 * (size_t)client->session_id_len));
+	}
+	fields_write_one(w, "X-SSL-Session-Resumed",
+	    bytes_str(client->resumed == CLIENT_FULL ? "Initial" : "Resumed"));
+	if (client->sni[0] != '\0')
+		fields_write_one(w, "X-SSL-TLS-SNI", bytes_str(client->sni));
+	fields_write_one(
+	    w, "X-SSL-Client-Verify", bytes_str(client->verify != NULL ? client->verify : "NONE"));
+	if (client->cert != NULL)
+		write_certificate(w, client->cert);
+}
+
+static void write_certificate(struct writer *w, const struct clientcert *cert)
+{
+	fields_write_one(w, "X-SSL-Client-S-DN", bytes_str(cert->subject));
+	fields_write_one(w, "X-SSL-Client-I-DN", bytes_str(cert->issuer));
+	fields_write_one(w, "X-SSL-Client-M-Serial", bytes_str(cert->serial));
+	fields_write_one(w, "X-SSL-Client-V-Start", bytes_str(cert->not_before));
+	fields_write_one(w, "X-SSL-Client-V-End", bytes_str(cert->not_after));
+	fields_write_one(w, "X-SSL-Client-Cert", bytes_str(cert->pem_urlencoded));
+}

@@ -1,0 +1,33 @@
+/*
+ * headers.h: the request as a back-end gets it, built anew: request line, the client's fields that
+ * may pass, then those that only the gateway writes. A client can neither forge these, in any
+ * spelling, nor have them deleted by naming them in Connection: its own are gone before ours are added.
+ */
+#ifndef GATEWAY_EXCHANGE_HEADERS_H
+#define GATEWAY_EXCHANGE_HEADERS_H
+
+#include "base/bytes.h"
+#include "gateway/client.h"
+#include "gateway/sites.h"
+#include "http/head.h"
+
+enum { HEADERS_ID_LEN = 32 };
+
+struct headers_facts {
+	const struct head *head;
+	const struct client *client;
+	const struct site *site; /* its profiles; its name where the client sent no Host */
+	struct bytes peer; /* the client's address as text */
+	struct bytes id; /* of the request; HEADERS_ID_LEN hex digits */
+};
+
+/* Where in the written request these stand, for the access log. */
+struct headers_marks {
+	struct bytes target, referer, agent;
+};
+
+/* False: it does not fit into the writer; headers_bound() always does. */
+bool headers_write(struct writer *, const struct headers_facts *, struct headers_marks *);
+size_t headers_bound(const struct headers_facts *);
+
+#endif

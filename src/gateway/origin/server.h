@@ -1,0 +1,61 @@
+/*
+ * server.h: one member of a pool, as pool.c, balance.c and upstream.c share it: its addresses, its
+ * idle upstreams (newest first, so that those that are not needed grow old), and whether it is
+ * spared because it failed.
+ */
+#ifndef GATEWAY_ORIGIN_SERVER_H
+#define GATEWAY_ORIGIN_SERVER_H
+
+#include "gateway/gateway_conf.h"
+#include "gateway/origin/pool.h"
+
+enum {
+	SERVER_IDLE_MAX = 64, /* idle upstreams kept, a worker */
+	SERVER_SPARE_MS =
+	    1000, /* after a failure to connect, or SERVER_FAILURES_MAX others in a row */
+	SERVER_FAILURES_MAX = 3,
+	SERVER_HOST_MAX = 256,
+};
+
+struct server {
+	struct pool *pool;
+	const char *text; /* "10.0.0.11:80", as configured */
+	unsigned index; /* in its pool */
+	uint16_t port;
+	char host[SERVER_HOST_MAX]; /* name or address; "" for unix:/path */
+	struct endpoint addresses[POOL_ADDRESSES_MAX];
+	size_t addresses_n, addresses_next;
+	struct upstream *newest; /* of the idle ones */
+	size_t idle_n;
+	struct upstream *busy; /* first of those in use, for the end of the process */
+	unsigned failures; /* in a row */
+	uint64_t spared_until; /* ms */
+};
+
+struct pool {
+	struct pools *pools;
+	const struct pool_conf *conf;
+	struct server *servers;
+	size_t servers_n;
+	size_t turn; /* balance.c */
+};
+
+struct pools {
+	struct worker *worker;
+	struct pool *at;
+	size_t n;
+	struct head *answer; /* scratch: the answer's head that is being read */
+};
+
+int server_init(struct server *, struct pool *, unsigned index,
+    const struct server_conf *); /* -1: bad address */
+void server_clear(struct server *);
+void server_resolved(struct server *, const struct endpoint *, size_t n);
+const struct endpoint *server_address(struct server *); /* the next one; NULL: none is known */
+void server_failed(struct server *, bool to_connect, uint64_t now_ms);
+void server_worked(struct server *);
+
+/* balance.c: the next server in turn. Spared ones only where no other is left. */
+struct server *balance_choose(struct pool *, uint64_t tried, uint64_t now_ms);
+
+#endif
