@@ -192,7 +192,7 @@ bool sim_got(int fd, char *buf, size_t size, size_t *len, const char *text)
 
 bool sim_ended(int fd)
 {
-	char buf[4096];
+	char buf[1024];
 	ssize_t n;
 
 	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)

@@ -35,7 +35,7 @@ struct bed {
 	struct loop *loop;
 	struct peers *peers;
 	struct peers_params params;
-	struct sim_server server;
+	struct sim_server server, other;
 	struct asked asked[ASKS_MAX];
 	bool asking; /* peers_ask is on the stack: done must not run */
 	int up_n;
@@ -789,48 +789,48 @@ static void an_answer_that_is_blamed_counts_as_a_failure(void **state)
 static void a_server_that_leaves_answers_what_it_was_asked(void **state)
 {
 	struct bed *bed = *state;
-	struct sim_server other;
+	struct sim_server *other = &bed->other;
 	struct endpoint twice[2];
 
-	sim_server_init(&other);
-	sim_server_listen(&other);
+	sim_server_init(other);
+	sim_server_listen(other);
 	start(bed, true);
 	connect_now(bed);
 	ask(bed, 0, "a\n", 0);
-	twice[0] = twice[1] = other.endpoint; /* named twice: once */
+	twice[0] = twice[1] = other->endpoint; /* named twice: once */
 	assert_int_equal(peers_set(bed->peers, twice, 2), 0);
 	ask(bed, 1, "b\n", 0);
-	sim_until(bed->loop, sim_server_accepted(&other, 1));
-	sim_until(bed->loop, sim_server_got(&other, "b\n"));
+	sim_until(bed->loop, sim_server_accepted(other, 1));
+	sim_until(bed->loop, sim_server_got(other, "b\n"));
 	assert_true(sim_server_got(&bed->server, "a\n"));
 	assert_false(sim_server_sees_end(&bed->server));
 	sim_server_say(&bed->server, "A\n");
 	sim_until(bed->loop, ended(bed, 0, PEERS_OK));
 	sim_until(bed->loop, sim_server_sees_end(&bed->server));
-	sim_server_say(&other, "B\n");
+	sim_server_say(other, "B\n");
 	sim_until(bed->loop, ended(bed, 1, PEERS_OK));
 	/* Both again; then none. */
 	twice[1] = bed->server.endpoint;
 	assert_int_equal(peers_set(bed->peers, twice, 2), 0);
 	assert_int_equal(peers_set(bed->peers, NULL, 0), 0);
-	sim_until(bed->loop, sim_server_sees_end(&other));
+	sim_until(bed->loop, sim_server_sees_end(other));
 	assert_null(ask_bytes(bed, 2, bytes_str("c\n"), 0));
 	assert_int_equal(bed->why, PEERS_NO_ENDPOINT);
-	sim_server_clear(&other);
+	sim_server_clear(other);
 }
 
 static void a_name_keeps_to_its_server(void **state)
 {
 	struct bed *bed = *state;
-	struct sim_server other;
+	struct sim_server *other = &bed->other;
 	struct endpoint both[2];
 	size_t first, second;
 
-	sim_server_init(&other);
-	sim_server_listen(&other);
+	sim_server_init(other);
+	sim_server_listen(other);
 	start(bed, true);
 	both[0] = bed->server.endpoint;
-	both[1] = other.endpoint;
+	both[1] = other->endpoint;
 	assert_int_equal(peers_set(bed->peers, both, 2), 0);
 	for (int i = 0; i < 20; i++)
 		assert_non_null(peers_ask(bed->peers, bytes_str("a\n"),
@@ -841,14 +841,14 @@ static void a_name_keeps_to_its_server(void **state)
 		    (struct peers_choice){ PEERS_RANK, (uint64_t)i * 0x9e3779b97f4a7c15u, 1 }, 0,
 		    done, &bed->asked[i + 20], &bed->why));
 	sim_until(bed->loop, sim_server_accepted(&bed->server, 1) &&
-				 sim_server_accepted(&other, 1) &&
-				 sim_server_len(&bed->server) + sim_server_len(&other) == 100);
+				 sim_server_accepted(other, 1) &&
+				 sim_server_len(&bed->server) + sim_server_len(other) == 100);
 	/* First for n names (2 bytes each) and second for the other 20 - n (3 bytes each). */
 	first = 60 - sim_server_len(&bed->server);
-	second = 60 - sim_server_len(&other);
+	second = 60 - sim_server_len(other);
 	assert_int_equal(first + second, 20);
 	assert_true(first > 0 && second > 0);
-	sim_server_clear(&other);
+	sim_server_clear(other);
 }
 
 int main(void)
