@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -124,7 +125,7 @@ void sim_turns(struct sim_gateway *g, int n)
 	while (n-- > 0) {
 		struct deadline d = { 0 };
 
-		deadline_set(g->worker.loop, &d, 2, tick);
+		deadline_set(g->worker.loop, &d, 0, tick);
 		assert_int_equal(loop_turn(g->worker.loop), 0);
 		deadline_clear(g->worker.loop, &d);
 	}
@@ -226,7 +227,7 @@ int sim_client(struct sim_gateway *g, struct conn **out)
 int sim_accept(struct sim_gateway *g, size_t server)
 {
 	uint64_t end = loop_now_ms(g->worker.loop) + SIM_TIMEOUT_MS;
-	int fd;
+	int fd, on = 1;
 
 	while (
 	    (fd = accept4(g->listeners[server], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) == -1) {
@@ -235,6 +236,8 @@ int sim_accept(struct sim_gateway *g, size_t server)
 		if (loop_now_ms(g->worker.loop) > end)
 			fail_msg("nobody connected to back-end %zu", server);
 	}
+	/* What the test sends in two pieces is to come in two, and at once. */
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
 	return fd;
 }
 
