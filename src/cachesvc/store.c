@@ -377,6 +377,8 @@ struct store *store_new(uint64_t max_memory, uint64_t now_ms)
 		return NULL;
 	/* Sealed or not, other people's sessions belong in no core file. */
 	(void)madvise(s, max_memory, MADV_DONTDUMP);
+	/* Entries lie anywhere in it: with small pages the page walks cost more than the work. */
+	(void)madvise(s, max_memory, MADV_HUGEPAGE);
 	s->max_memory = max_memory;
 	s->now_ms = now_ms;
 	s->key = hash_key_random();
