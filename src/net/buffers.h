@@ -40,6 +40,7 @@ struct iobufs {
 	struct stream *running; /* whose SSL call is on the stack: the BIO's reads and writes are its */
 	struct bytes raw;       /* bytes of the socket that SSL has not taken yet */
 	void *bio;              /* the BIO shared by all SSLs of the loop; net/stream_tls.c */
+	void *bio_method;
 	uint8_t in[IOBUFS_READ];
 	uint8_t plain[IOBUFS_PLAIN];
 	uint8_t gather[IOBUFS_GATHER];

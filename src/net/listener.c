@@ -24,7 +24,8 @@ struct listener {
 	void (*failed)(void *arg, int err);
 	void *arg;
 	struct deadline rest; /* no descriptors left: accepting again would only spin */
-	bool paused, *freed; /* set while accepted() runs, to see a free from within */
+	bool paused, dead;
+	struct later gone;
 };
 
 static void arm(struct listener *l)
@@ -63,12 +64,10 @@ static int accept_failed(struct listener *l, int err)
 static void ready_cb(evutil_socket_t sock, short what, void *arg)
 {
 	struct listener *l = arg;
-	bool freed = false;
 
 	(void)sock;
 	(void)what;
-	l->freed = &freed;
-	for (int i = 0; i < LISTENER_BATCH && !freed && !l->paused; i++) {
+	for (int i = 0; i < LISTENER_BATCH && !l->dead && !l->paused; i++) {
 		struct endpoint peer = { .len = sizeof peer.addr };
 		int fd = accept4(
 		    l->fd, (struct sockaddr *)&peer.addr, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -78,8 +77,6 @@ static void ready_cb(evutil_socket_t sock, short what, void *arg)
 		else if (!accept_failed(l, errno))
 			break;
 	}
-	if (!freed)
-		l->freed = NULL;
 }
 
 struct listener *listener_new(struct loop *loop, int fd,
@@ -130,16 +127,23 @@ const struct endpoint *listener_local(const struct listener *l)
 	return &l->local;
 }
 
+static void gone_cb(struct later *later)
+{
+	struct listener *l = CONTAINER_OF(later, struct listener, gone);
+
+	event_free(l->event);
+	free(l);
+}
+
 void listener_free(struct listener *l)
 {
 	if (l == NULL)
 		return;
-	if (l->freed != NULL)
-		*l->freed = true;
 	deadline_clear(l->loop, &l->rest);
-	event_free(l->event);
+	event_del(l->event);
 	close(l->fd);
-	free(l);
+	l->dead = true;
+	loop_later(l->loop, &l->gone, gone_cb);
 }
 
 int listener_socket(const struct endpoint *at, bool reuseport)

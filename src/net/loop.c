@@ -193,20 +193,26 @@ static void set_alarm(struct loop *loop)
 	loop->alarm_ms = now + next;
 }
 
+int loop_turn(struct loop *loop)
+{
+	set_alarm(loop);
+	/* The clock is read again after the poll, by whoever asks first. */
+	loop->now = 0;
+	loop->wall = 0;
+	if (event_base_loop(loop->base, EVLOOP_ONCE | (loop->first != NULL ? EVLOOP_NONBLOCK : 0)) <
+	    0)
+		return -1;
+	wheel_advance(&loop->wheel, loop_now_ms(loop), entry_passed, loop);
+	run_laters(loop);
+	return 0;
+}
+
 int loop_run(struct loop *loop)
 {
 	loop->stopping = false;
-	while (!loop->stopping) {
-		set_alarm(loop);
-		/* The clock is read again after the poll, by whoever asks first. */
-		loop->now = 0;
-		loop->wall = 0;
-		if (event_base_loop(
-			loop->base, EVLOOP_ONCE | (loop->first != NULL ? EVLOOP_NONBLOCK : 0)) < 0)
+	while (!loop->stopping)
+		if (loop_turn(loop) != 0)
 			return -1;
-		wheel_advance(&loop->wheel, loop_now_ms(loop), entry_passed, loop);
-		run_laters(loop);
-	}
 	return 0;
 }
 

@@ -54,7 +54,7 @@ bool stream_ended(const struct stream *);  /* FIN or close_notify read and all i
 bool stream_at_end(const struct stream *); /* the end was read; input may be left, but no more will come */
 bool stream_truncated(const struct stream *); /* the end was a TCP FIN without close_notify */
 
-/* Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
+/* Not before opened(). Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
 enum flow stream_write(struct stream *, const struct iovec *, int n);
 size_t stream_queued(const struct stream *);  /* bytes that the kernel has not taken */
 uint64_t stream_sent(const struct stream *);  /* bytes given to write(2) and taken, in all */

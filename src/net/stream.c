@@ -1,0 +1,250 @@
+/*
+ * stream.c: the life of a stream and its events. The descriptor is registered once, edge-triggered,
+ * for both ways; flags remember what the kernel said. All work is done from two places: the event's
+ * callback and the turn that the stream puts off with loop_later (turn_cb), never from within a call
+ * of the user's, so a callback of the user's is never nested in a call of its own.
+ */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/stream_private.h"
+
+#include "base/poison.h"
+
+static void turn_cb(struct later *later);
+
+static void again(struct stream *s)
+{
+	loop_later(s->loop, &s->turn, turn_cb);
+}
+
+void stream_fail(struct stream *s, enum reason why)
+{
+	if (s->state == STREAM_DEAD)
+		return;
+	if (s->failure == REASON_NONE)
+		s->failure = why;
+	/* An alert, or the answer before the error, may still lie in the shared buffer. */
+	if (s->bufs->owner == s)
+		stream_flush_all(s);
+	s->events->closed(s->arg, s->failure);
+}
+
+void stream_fail_later(struct stream *s, enum reason why)
+{
+	if (s->state == STREAM_DEAD || s->failure != REASON_NONE)
+		return;
+	s->failure = why;
+	again(s);
+}
+
+static void connected(struct stream *s)
+{
+	int err = 0;
+	socklen_t len = sizeof err;
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0 || err != 0) {
+		stream_fail(s, REASON_CONNECT);
+		return;
+	}
+	if (s->ssl != NULL) {
+		s->state = STREAM_HANDSHAKE;
+		stream_step(s);
+		return;
+	}
+	s->state = STREAM_OPEN;
+	s->events->opened(s->arg);
+}
+
+/* What the flags allow now. One read a turn: others get theirs, then this one goes on. */
+static void work(struct stream *s)
+{
+	if (s->state == STREAM_CONNECTING) {
+		if (!s->writable && !s->hangup)
+			return;
+		connected(s);
+	}
+	if (s->state == STREAM_OPEN && s->writable && (buffer_len(&s->pend) > 0 || s->finish))
+		stream_writable(s);
+	if (s->state != STREAM_DEAD && stream_wants_read(s))
+		stream_read(s);
+	if (s->state != STREAM_DEAD && stream_wants_read(s))
+		again(s);
+}
+
+static void event_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	if (what & (EV_READ | EV_CLOSED))
+		s->readable = true;
+	if (what & EV_CLOSED)
+		s->hangup = true;
+	if (what & EV_WRITE)
+		s->writable = true;
+	if (s->failure == REASON_NONE)
+		work(s);
+}
+
+static void turn_cb(struct later *later)
+{
+	struct stream *s = CONTAINER_OF(later, struct stream, turn);
+
+	if (s->state == STREAM_DEAD)
+		return;
+	if (s->failure != REASON_NONE) {
+		s->events->closed(s->arg, s->failure);
+		return;
+	}
+	if (s->woken) {
+		s->woken = false;
+		if (s->state == STREAM_HANDSHAKE)
+			stream_step(s);
+	}
+	if (s->state == STREAM_OPEN && s->resumed) {
+		s->resumed = false;
+		if (!s->paused)
+			stream_redeliver(s);
+	}
+	if (s->state != STREAM_DEAD && s->failure == REASON_NONE)
+		work(s);
+}
+
+/* fd and ssl are closed on failure. */
+static struct stream *stream_new(
+    struct loop *loop, int fd, SSL *ssl, const struct stream_events *events, void *arg)
+{
+	struct stream *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		goto fail;
+	s->loop = loop;
+	s->bufs = loop_iobufs(loop);
+	s->fd = fd;
+	s->ssl = ssl;
+	s->events = events;
+	s->arg = arg;
+	if (s->bufs == NULL || (ssl != NULL && stream_tls_attach(s) != 0))
+		goto fail;
+	event_assign(&s->event, loop_base(loop), fd,
+	    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, event_cb, s);
+	if (event_add(&s->event, NULL) != 0)
+		goto fail;
+	return s;
+fail:
+	free(s);
+	SSL_free(ssl);
+	close(fd);
+	return NULL;
+}
+
+static void set_nodelay(int fd)
+{
+	int one = 1;
+
+	/* Output is gathered here, so Nagle's wait would only delay the last part. Fails on Unix sockets. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+struct stream *stream_accept(
+    struct loop *loop, int fd, SSL *ssl, const struct stream_events *events, void *arg)
+{
+	struct stream *s = stream_new(loop, fd, ssl, events, arg);
+
+	if (s == NULL)
+		return NULL;
+	set_nodelay(fd);
+	/* Its first edge comes from the registration, so even this state is reached in a later turn. */
+	s->state = ssl != NULL ? STREAM_HANDSHAKE : STREAM_OPEN;
+	s->writable = true;
+	return s;
+}
+
+struct stream *stream_connect(struct loop *loop, const struct endpoint *to, SSL *ssl,
+    const struct stream_events *events, void *arg)
+{
+	int fd = socket(to->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct stream *s;
+
+	if (fd < 0) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	if (to->addr.ss_family != AF_UNIX)
+		set_nodelay(fd);
+	/* Registered before connect(2), a descriptor reports a hang-up at once: connect first. */
+	if (connect(fd, (const struct sockaddr *)&to->addr, to->len) != 0 && errno != EINPROGRESS) {
+		s = stream_new(loop, fd, ssl, events, arg);
+		if (s != NULL)
+			stream_fail_later(s, REASON_CONNECT);
+		return s;
+	}
+	return stream_new(loop, fd, ssl, events, arg);
+}
+
+void stream_pause(struct stream *s)
+{
+	s->paused = true;
+}
+
+void stream_resume(struct stream *s)
+{
+	if (!s->paused)
+		return;
+	s->paused = false;
+	s->resumed = true;
+	again(s);
+}
+
+void stream_wake(struct stream *s)
+{
+	s->hs_paused = false;
+	s->woken = true;
+	again(s);
+}
+
+static void gone_cb(struct later *later)
+{
+	struct stream *s = CONTAINER_OF(later, struct stream, gone);
+
+	stream_tls_free(s);
+	buffer_free(&s->inbuf);
+	buffer_free(&s->rawbuf);
+	buffer_free(&s->pend);
+	free(s);
+}
+
+void stream_close(struct stream *s)
+{
+	if (s == NULL || s->state == STREAM_DEAD)
+		return;
+	if (s->bufs->owner == s)
+		stream_flush_all(s);
+	s->state = STREAM_DEAD;
+	s->view = (struct bytes){ 0 };
+	event_del(&s->event);
+	close(s->fd);
+	s->fd = -1;
+	loop_later_cancel(s->loop, &s->turn);
+	loop_later_cancel(s->loop, &s->flush);
+	loop_later(s->loop, &s->gone, gone_cb);
+}
+
+SSL *stream_ssl(const struct stream *s)
+{
+	return s->ssl;
+}
+
+int stream_fd(const struct stream *s)
+{
+	return s->fd;
+}

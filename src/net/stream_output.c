@@ -1,0 +1,264 @@
+/*
+ * stream_output.c: from the user's slices to the kernel. What a turn writes is gathered in the
+ * loop's shared buffers, which belong to one stream at a time; at the turn's end, or when another
+ * stream begins to write, it is made into records and sent. What the kernel does not take waits in
+ * the stream's own queue (pend), and the user is told STOP above the high water.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "net/stream_private.h"
+
+#include "base/poison.h"
+
+enum {
+	/* A peer that makes us write (KeyUpdate requests) and reads nothing ends here. */
+	STREAM_PEND_MAX = STREAM_HIGH_WATER + 512 * 1024,
+};
+
+static void flush_cb(struct later *later)
+{
+	struct stream *s = CONTAINER_OF(later, struct stream, flush);
+
+	if (s->bufs->owner == s)
+		stream_flush_all(s);
+}
+
+void stream_own(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+
+	if (bufs->owner == s)
+		return;
+	if (bufs->owner != NULL)
+		stream_flush_all(bufs->owner);
+	bufs->owner = s;
+	loop_later(s->loop, &s->flush, flush_cb);
+}
+
+static void append_pend(struct stream *s, const uint8_t *data, size_t len)
+{
+	if (buffer_append(&s->pend, data, len) != 0)
+		stream_fail_later(s, REASON_MEMORY);
+	else if (buffer_len(&s->pend) > STREAM_PEND_MAX)
+		stream_fail_later(s, REASON_GLITCHES);
+}
+
+/* Sends the two slices, in order; what is not taken goes to pend. */
+static void send_slices(struct stream *s, struct bytes a, struct bytes b)
+{
+	struct iovec iov[2] = { { (void *)(uintptr_t)a.at, a.len },
+		{ (void *)(uintptr_t)b.at, b.len } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = b.len > 0 ? 2 : 1 };
+	ssize_t n = 0;
+
+	if (s->failure != REASON_NONE || a.len + b.len == 0)
+		return;
+	if (s->writable && buffer_len(&s->pend) == 0) {
+		n = b.len > 0 ? sendmsg(s->fd, &msg, MSG_NOSIGNAL)
+			      : send(s->fd, a.at, a.len, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			stream_fail_later(
+			    s, errno == ECONNRESET || errno == EPIPE ? REASON_RESET : REASON_IO);
+			return;
+		}
+		if (n < 0)
+			n = 0;
+		s->sent += (uint64_t)n;
+		if ((size_t)n < a.len + b.len)
+			s->writable = false;
+	}
+	if ((size_t)n < a.len) {
+		append_pend(s, a.at + n, a.len - (size_t)n);
+		n = 0;
+	} else {
+		n -= (ssize_t)a.len;
+	}
+	if ((size_t)n < b.len)
+		append_pend(s, b.at + n, b.len - (size_t)n);
+}
+
+void stream_send_out(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+	size_t len = bufs->out_len;
+
+	bufs->out_len = 0;
+	send_slices(s, bytes_of(bufs->out, len), (struct bytes){ 0 });
+}
+
+void stream_put_out(struct stream *s, const uint8_t *data, size_t len)
+{
+	struct iobufs *bufs = s->bufs;
+
+	stream_own(s);
+	while (len > 0) {
+		size_t room = sizeof bufs->out - bufs->out_len, part = len < room ? len : room;
+
+		memcpy(bufs->out + bufs->out_len, data, part);
+		bufs->out_len += part;
+		data += part;
+		len -= part;
+		if (bufs->out_len >= IOBUFS_OUT)
+			stream_send_out(s);
+	}
+}
+
+static void encrypt(struct stream *s, const uint8_t *data, size_t len)
+{
+	if (stream_tls_write(s, data, len) != 0)
+		stream_fail_later(s, REASON_TLS);
+}
+
+static void flush_gather(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+	size_t len = bufs->gather_len;
+
+	bufs->gather_len = 0;
+	if (len > 0 && s->failure == REASON_NONE)
+		encrypt(s, bufs->gather, len);
+}
+
+void stream_flush_all(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+
+	if (bufs->owner != s)
+		return;
+	if (s->ssl != NULL)
+		flush_gather(s);
+	stream_send_out(s);
+	bufs->owner = NULL;
+}
+
+static void write_tls(struct stream *s, struct bytes b)
+{
+	struct iobufs *bufs = s->bufs;
+
+	while (b.len > 0 && s->failure == REASON_NONE) {
+		size_t part = IOBUFS_GATHER - bufs->gather_len;
+
+		if (part > b.len)
+			part = b.len;
+		if (part == IOBUFS_GATHER) { /* a whole record of the slice: no copy */
+			encrypt(s, b.at, part);
+		} else {
+			memcpy(bufs->gather + bufs->gather_len, b.at, part);
+			bufs->gather_len += part;
+			if (bufs->gather_len == IOBUFS_GATHER)
+				flush_gather(s);
+		}
+		b = bytes_sub(b, part, b.len);
+	}
+}
+
+static void write_plain(struct stream *s, struct bytes b)
+{
+	struct iobufs *bufs = s->bufs;
+
+	if (b.len >= IOBUFS_GATHER / 2) { /* with what was gathered before, from where it lies */
+		size_t len = bufs->out_len;
+
+		bufs->out_len = 0;
+		send_slices(
+		    s, len > 0 ? bytes_of(bufs->out, len) : b, len > 0 ? b : (struct bytes){ 0 });
+	} else {
+		stream_put_out(s, b.at, b.len);
+	}
+}
+
+size_t stream_queued(const struct stream *s)
+{
+	size_t n = buffer_len(&s->pend);
+
+	if (s->bufs->owner == s)
+		n += s->bufs->gather_len + s->bufs->out_len;
+	return n;
+}
+
+enum flow stream_write(struct stream *s, const struct iovec *iov, int n)
+{
+	if (s->state == STREAM_DEAD || s->failure != REASON_NONE || s->finish)
+		return FLOW_GO;
+	stream_own(s);
+	for (int i = 0; i < n; i++) {
+		struct bytes b = bytes_of(iov[i].iov_base, iov[i].iov_len);
+
+		if (s->ssl != NULL)
+			write_tls(s, b);
+		else
+			write_plain(s, b);
+	}
+	if (buffer_len(&s->pend) <= STREAM_HIGH_WATER)
+		return FLOW_GO;
+	s->stopped = true;
+	return FLOW_STOP;
+}
+
+/* After the last byte: close_notify, then FIN. */
+static void send_fin(struct stream *s)
+{
+	if (!s->finish || s->finish_sent || s->failure != REASON_NONE)
+		return;
+	if (buffer_len(&s->pend) > 0)
+		return;
+	s->finish_sent = true;
+	shutdown(s->fd, SHUT_WR);
+}
+
+void stream_writable(struct stream *s)
+{
+	s->writable = true;
+	if (buffer_len(&s->pend) > 0) {
+		struct bytes b = buffer_bytes(&s->pend);
+		ssize_t n = send(s->fd, b.at, b.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			stream_fail(
+			    s, errno == ECONNRESET || errno == EPIPE ? REASON_RESET : REASON_IO);
+			return;
+		}
+		if (n < 0)
+			n = 0;
+		s->sent += (uint64_t)n;
+		s->writable = (size_t)n == b.len;
+		buffer_consume(&s->pend, (size_t)n);
+	}
+	send_fin(s);
+	if (s->stopped && buffer_len(&s->pend) <= STREAM_LOW_WATER) {
+		s->stopped = false;
+		s->events->drained(s->arg);
+	}
+}
+
+void stream_flush(struct stream *s)
+{
+	if (s->state != STREAM_DEAD)
+		stream_flush_all(s);
+}
+
+void stream_finish(struct stream *s)
+{
+	if (s->state == STREAM_DEAD || s->finish)
+		return;
+	if (s->ssl != NULL && s->state == STREAM_OPEN && s->failure == REASON_NONE) {
+		stream_own(s);
+		flush_gather(s);
+		stream_tls_shutdown(s);
+	}
+	s->finish = true;
+	stream_flush_all(s);
+	send_fin(s);
+}
+
+bool stream_finished(const struct stream *s)
+{
+	return s->finish_sent;
+}
+
+uint64_t stream_sent(const struct stream *s)
+{
+	return s->sent;
+}
