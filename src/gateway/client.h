@@ -12,6 +12,8 @@
 
 struct site;
 
+enum { CLIENT_PEER_TEXT_MAX = 64 };
+
 enum client_resumed { CLIENT_FULL, CLIENT_BY_TICKET, CLIENT_BY_CACHE };
 
 /* A client certificate's text, made once. Heap, owned by the clientcert. */
@@ -24,6 +26,7 @@ struct clientcert {
 
 struct client {
 	struct endpoint peer, local;
+	char peer_text[CLIENT_PEER_TEXT_MAX]; /* peer's host; may be "": then each request writes it anew */
 	int listener_mode;        /* enum listener_mode */
 	const struct site *site;  /* chosen by SNI; the default site without */
 	const char *version;      /* "TLSv1.3"; NULL: plain HTTP. Static strings of libssl */

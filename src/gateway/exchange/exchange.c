@@ -18,6 +18,7 @@
 #include "base/poison.h"
 
 static struct exchange *begin(struct worker *, struct front *, const struct client *);
+static void request_id(struct exchanges *, char to[static HEADERS_ID_LEN]);
 static int request_build(struct exchange *, const struct head *);
 static void method_set(struct exchange *, const struct head *);
 static void hold(struct exchange *, struct bytes);
@@ -154,23 +155,32 @@ static struct exchange *begin(
 {
 	struct exchanges *all = worker->exchanges;
 	struct exchange *x = exchange_alloc(all);
-	uint64_t id[2];
 
 	if (x == NULL)
 		return NULL;
 	x->worker = worker;
 	x->front = front;
 	x->client = client;
-	endpoint_host_text(&client->peer, x->peer, sizeof(x->peer));
-	id[0] = all->id_prefix;
-	id[1] = all->id_next++;
-	id[1] = hash_bytes(&all->id_key, bytes_of(&id[1], sizeof(id[1])));
-	for (int i = 0; i < HEADERS_ID_LEN; i++)
-		x->id[i] = "0123456789abcdef"[id[i / 16] >> (4 * (i % 16)) & 15];
+	if (client->peer_text[0] != '\0')
+		strlcpy(x->peer, client->peer_text, sizeof(x->peer));
+	else
+		endpoint_host_text(&client->peer, x->peer, sizeof(x->peer));
+	request_id(all, x->id);
 	counter_add(worker->counters.requests, 1);
 	counter_add(worker->counters.requests_open, 1);
 	retry_budget_request(&all->budget, loop_now_ms(worker->loop) / 1000);
 	return x;
+}
+
+/* Of no use to guess: a number of this process, and one that only its key could tell beforehand. */
+static void request_id(struct exchanges *all, char to[static HEADERS_ID_LEN])
+{
+	uint64_t next = all->id_next++;
+
+	next = hash_bytes(&all->id_key, bytes_of(&next, sizeof(next)));
+	memcpy(to, all->id_prefix, sizeof(all->id_prefix));
+	for (int i = HEADERS_ID_LEN - 1; i >= (int)sizeof(all->id_prefix); i--, next >>= 4)
+		to[i] = "0123456789abcdef"[next & 15];
 }
 
 /* Into the exchange's own place, or into the heap. */

@@ -22,7 +22,7 @@ enum {
 	EXCHANGE_HELD_BYTES = 16 * 1024, /* of a body, to be sent again */
 	EXCHANGES_FREE_MAX = 512, /* free ones kept */
 	EXCHANGES_HELD_FREE_MAX = 64,
-	EXCHANGE_PEER_MAX = 64,
+	EXCHANGE_PEER_MAX = CLIENT_PEER_TEXT_MAX,
 };
 
 #define EXCHANGE_STATES(X)                                                                         \
@@ -91,7 +91,8 @@ struct exchanges {
 	size_t held_free_n;
 	struct retry_budget budget;
 	struct hash_key id_key;
-	uint64_t id_prefix, id_next;
+	char id_prefix[HEADERS_ID_LEN / 2];
+	uint64_t id_next;
 	struct head *request; /* scratch: the request head that a front reads */
 	struct head *own; /* scratch: an origin_answer's head */
 	struct field *fields; /* scratch: an answer's fields that pass; HEAD_FIELDS_MAX */

@@ -9,6 +9,14 @@
 #include "http/head.h"
 
 void fields_write(struct writer *, const struct field *, size_t n);
-void fields_write_one(struct writer *, const char *name, struct bytes value);
+/* One of our own; prefix is its name, ": " included. */
+void fields_write_one(struct writer *, struct bytes prefix, struct bytes value);
+void fields_write_number(struct writer *, struct bytes prefix, uint64_t value);
+#define FIELDS_WRITE_NUMBER(w, name, value)                                                        \
+	fields_write_number(                                                                       \
+	    w, (struct bytes){ (const uint8_t *)name ": ", sizeof(name ": ") - 1 }, value)
+#define FIELDS_WRITE_ONE(w, name, value)                                                           \
+	fields_write_one(                                                                          \
+	    w, (struct bytes){ (const uint8_t *)name ": ", sizeof(name ": ") - 1 }, value)
 
 #endif

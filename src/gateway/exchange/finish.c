@@ -22,12 +22,15 @@ static void exchange_free(struct exchange *);
 struct exchanges *exchanges_new(struct worker *worker)
 {
 	struct exchanges *all = calloc(1, sizeof(*all));
+	uint64_t prefix;
 
 	if (all == NULL)
 		return NULL;
 	all->worker = worker;
 	all->id_key = hash_key_random();
-	all->id_prefix = hash_key_random().k[0];
+	prefix = hash_key_random().k[0];
+	for (size_t i = 0; i < sizeof(all->id_prefix); i++, prefix >>= 4)
+		all->id_prefix[i] = "0123456789abcdef"[prefix & 15];
 	all->request = calloc(1, sizeof(*all->request));
 	all->own = calloc(1, sizeof(*all->own));
 	all->fields = calloc(HEAD_FIELDS_MAX, sizeof(*all->fields));

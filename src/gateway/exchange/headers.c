@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "gateway/exchange/fields.h"
-#include "http/write.h"
 
 #include "base/poison.h"
 
@@ -84,7 +83,7 @@ static void write_host(struct writer *w, const struct headers_facts *f)
 		if (host.len > 2 && memcmp(host.at, "*.", 2) == 0)
 			host = bytes_sub(host, 2, host.len);
 	}
-	fields_write_one(w, "Host", host);
+	FIELDS_WRITE_ONE(w, "Host", host);
 }
 
 static bool passes(const struct head *head, size_t i)
@@ -131,23 +130,23 @@ static void write_client_fields(
 static void write_framing(struct writer *w, const struct head *head)
 {
 	if (head->body == BODY_CHUNKED)
-		writer_str(w, "Transfer-Encoding: chunked\r\n");
+		FIELDS_WRITE_ONE(w, "Transfer-Encoding", bytes_str("chunked"));
 	else if (head->has_length)
-		write_field_number(w, "Content-Length", head->length);
+		FIELDS_WRITE_NUMBER(w, "Content-Length", head->length);
 }
 
 static void write_forwarded(struct writer *w, const struct headers_facts *f)
 {
 	const struct head *head = f->head;
 
-	fields_write_one(w, "X-Forwarded-For", f->peer);
-	fields_write_one(
+	FIELDS_WRITE_ONE(w, "X-Forwarded-For", f->peer);
+	FIELDS_WRITE_ONE(
 	    w, "X-Forwarded-Proto", bytes_str(f->client->version != NULL ? "https" : "http"));
 	if (head->authority.at != NULL)
-		fields_write_one(w, "X-Forwarded-Host", head->authority);
-	write_field_number(w, "X-Forwarded-Port", endpoint_port(&f->client->local));
-	fields_write_one(w, "X-Real-IP", f->peer);
-	fields_write_one(w, "X-Request-ID", f->id);
+		FIELDS_WRITE_ONE(w, "X-Forwarded-Host", head->authority);
+	FIELDS_WRITE_NUMBER(w, "X-Forwarded-Port", endpoint_port(&f->client->local));
+	FIELDS_WRITE_ONE(w, "X-Real-IP", f->peer);
+	FIELDS_WRITE_ONE(w, "X-Request-ID", f->id);
 }
 
 /* Names and values as mod_ssl's variables. What there is no value for is left out. */
@@ -156,23 +155,23 @@ static void write_mod_ssl(struct writer *w, const struct client *client)
 	static const char hex[] = "0123456789abcdef";
 	char id[2 * sizeof(client->session_id)];
 
-	fields_write_one(w, "X-SSL-Protocol", bytes_str(client->version));
-	fields_write_one(w, "X-SSL-Cipher", bytes_str(client->cipher));
-	write_field_number(w, "X-SSL-Cipher-Usekeysize", (uint64_t)client->cipher_bits);
-	write_field_number(w, "X-SSL-Cipher-Algkeysize", (uint64_t)client->alg_bits);
+	FIELDS_WRITE_ONE(w, "X-SSL-Protocol", bytes_str(client->version));
+	FIELDS_WRITE_ONE(w, "X-SSL-Cipher", bytes_str(client->cipher));
+	FIELDS_WRITE_NUMBER(w, "X-SSL-Cipher-Usekeysize", (uint64_t)client->cipher_bits);
+	FIELDS_WRITE_NUMBER(w, "X-SSL-Cipher-Algkeysize", (uint64_t)client->alg_bits);
 	if (client->session_id_len > 0) {
 		for (size_t i = 0; i < client->session_id_len; i++) {
 			id[2 * i] = hex[client->session_id[i] >> 4];
 			id[2 * i + 1] = hex[client->session_id[i] & 15];
 		}
-		fields_write_one(
+		FIELDS_WRITE_ONE(
 		    w, "X-SSL-Session-Id", bytes_of(id, 2 * (size_t)client->session_id_len));
 	}
-	fields_write_one(w, "X-SSL-Session-Resumed",
+	FIELDS_WRITE_ONE(w, "X-SSL-Session-Resumed",
 	    bytes_str(client->resumed == CLIENT_FULL ? "Initial" : "Resumed"));
 	if (client->sni[0] != '\0')
-		fields_write_one(w, "X-SSL-TLS-SNI", bytes_str(client->sni));
-	fields_write_one(
+		FIELDS_WRITE_ONE(w, "X-SSL-TLS-SNI", bytes_str(client->sni));
+	FIELDS_WRITE_ONE(
 	    w, "X-SSL-Client-Verify", bytes_str(client->verify != NULL ? client->verify : "NONE"));
 	if (client->cert != NULL)
 		write_certificate(w, client->cert);
@@ -180,10 +179,10 @@ static void write_mod_ssl(struct writer *w, const struct client *client)
 
 static void write_certificate(struct writer *w, const struct clientcert *cert)
 {
-	fields_write_one(w, "X-SSL-Client-S-DN", bytes_str(cert->subject));
-	fields_write_one(w, "X-SSL-Client-I-DN", bytes_str(cert->issuer));
-	fields_write_one(w, "X-SSL-Client-M-Serial", bytes_str(cert->serial));
-	fields_write_one(w, "X-SSL-Client-V-Start", bytes_str(cert->not_before));
-	fields_write_one(w, "X-SSL-Client-V-End", bytes_str(cert->not_after));
-	fields_write_one(w, "X-SSL-Client-Cert", bytes_str(cert->pem_urlencoded));
+	FIELDS_WRITE_ONE(w, "X-SSL-Client-S-DN", bytes_str(cert->subject));
+	FIELDS_WRITE_ONE(w, "X-SSL-Client-I-DN", bytes_str(cert->issuer));
+	FIELDS_WRITE_ONE(w, "X-SSL-Client-M-Serial", bytes_str(cert->serial));
+	FIELDS_WRITE_ONE(w, "X-SSL-Client-V-Start", bytes_str(cert->not_before));
+	FIELDS_WRITE_ONE(w, "X-SSL-Client-V-End", bytes_str(cert->not_after));
+	FIELDS_WRITE_ONE(w, "X-SSL-Client-Cert", bytes_str(cert->pem_urlencoded));
 }

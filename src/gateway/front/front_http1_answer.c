@@ -89,20 +89,20 @@ static void write_framing(struct front_http1 *f, struct writer *w, const struct 
 	f->framing = FRAMING_NONE;
 	if (answer->body == ANSWER_LENGTH) {
 		f->framing = FRAMING_PLAIN;
-		write_field_number(w, "Content-Length", answer->length);
+		FIELDS_WRITE_NUMBER(w, "Content-Length", answer->length);
 	} else if (answer->body == ANSWER_UNKNOWN_LENGTH && f->minor > 0) {
 		f->framing = FRAMING_CHUNKED;
-		write_field_str(w, "Transfer-Encoding", "chunked");
+		FIELDS_WRITE_ONE(w, "Transfer-Encoding", bytes_str("chunked"));
 	} else if (answer->body == ANSWER_UNKNOWN_LENGTH) {
 		f->framing = FRAMING_PLAIN;
 		f->keep_alive = false;
 	} else if (answer->has_length && answer->status != 204) {
-		write_field_number(w, "Content-Length", answer->length);
+		FIELDS_WRITE_NUMBER(w, "Content-Length", answer->length);
 	}
 	if (!f->keep_alive)
-		write_field_str(w, "Connection", "close");
+		FIELDS_WRITE_ONE(w, "Connection", bytes_str("close"));
 	else if (f->minor == 0)
-		write_field_str(w, "Connection", "keep-alive");
+		FIELDS_WRITE_ONE(w, "Connection", bytes_str("keep-alive"));
 }
 
 static enum flow body(struct front *front, struct bytes slice)

@@ -44,6 +44,7 @@ static void arm(struct origin_http1 *);
 static void passed(struct deadline *);
 static void state_set(struct origin_http1 *, enum origin_http1_state);
 static void keep_alive_read(struct upstream *, const struct head *);
+static void timeout_read(struct upstream *, struct bytes digits);
 
 static const struct origin_ops ops = {
 	.name = "http1",
@@ -432,24 +433,34 @@ static void state_set(struct origin_http1 *h, enum origin_http1_state state)
 /* "Keep-Alive: timeout=5, max=100": Apache says when it will close. */
 static void keep_alive_read(struct upstream *up, const struct head *head)
 {
-	static const char timeout[] = "timeout=";
-	const struct field *field = head_field(head, "keep-alive");
-	struct bytes list, element;
+	static const char name[] = "keep-alive", timeout[] = "timeout=";
 
-	if (field == NULL)
-		return;
-	list = field->value;
-	while (field_list_next(&list, &element)) {
-		unsigned seconds = 0;
+	for (size_t i = 0; i < head->fields_n; i++) {
+		struct bytes list = head->fields[i].value, element;
 
-		if (element.len <= sizeof(timeout) - 1 ||
-		    !bytes_case_equal_str(bytes_sub(element, 0, sizeof(timeout) - 1), timeout))
+		if (head->ids[i] != FIELD_HOP || head->fields[i].name.len != sizeof(name) - 1 ||
+		    !bytes_case_equal_str(head->fields[i].name, name))
 			continue;
-		for (size_t i = sizeof(timeout) - 1; i < element.len && seconds < 100000; i++) {
-			if (element.at[i] < '0' || element.at[i] > '9')
-				return;
-			seconds = seconds * 10 + (unsigned)(element.at[i] - '0');
+		while (field_list_next(&list, &element)) {
+			if (bytes_case_equal_str(
+				bytes_sub(element, 0, sizeof(timeout) - 1), timeout))
+				timeout_read(
+				    up, bytes_sub(element, sizeof(timeout) - 1, element.len));
 		}
-		upstream_keep_alive(up, seconds);
 	}
+}
+
+/* What is no number, or a very long time, changes nothing. */
+static void timeout_read(struct upstream *up, struct bytes digits)
+{
+	unsigned seconds = 0;
+
+	if (digits.len == 0 || digits.len > 5)
+		return;
+	for (size_t i = 0; i < digits.len; i++) {
+		if (digits.at[i] < '0' || digits.at[i] > '9')
+			return;
+		seconds = seconds * 10 + (unsigned)(digits.at[i] - '0');
+	}
+	upstream_keep_alive(up, seconds);
 }
