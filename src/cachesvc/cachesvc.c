@@ -1,0 +1,166 @@
+/*
+ * cachesvc.c: see cachesvc.h. Each call is answered within itself, so nothing is ever in work.
+ */
+#include "cachesvc/cachesvc.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "cachesvc/commands.h"
+#include "net/service.h"
+#include "wire/resp.h"
+
+#include "base/poison.h"
+
+enum {
+	CACHESVC_STALL_MS = 5000, /* half a request, or answers not read */
+	CACHESVC_TICK_MS = 1000, /* what has expired goes, also while nobody asks */
+	CACHESVC_TELL_MS = 60 * 1000,
+};
+
+static const struct frame_codec codec = {
+	.name = "resp",
+	.next = resp_command_next,
+	.ordered = true,
+	.max = RESP_COMMAND_MAX,
+};
+
+struct cachesvc {
+	struct loop *loop;
+	struct cachesvc_params params;
+	struct service_params service_params;
+	struct service *service;
+	struct store *store;
+	struct commands commands;
+	struct commands_reply reply; /* of the call in work */
+	struct deadline tick;
+	uint64_t told_ms; /* when a stranger was last logged; 0: never */
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+static bool may_call(const struct cachesvc *c, const struct identity *who)
+{
+	if (!who->local) /* loopback: AUTH, where there is one, decides */
+		return true;
+	for (size_t i = 0; i < c->params.callers_n; i++)
+		if (c->params.callers[i] == who->uid)
+			return true;
+	return false;
+}
+
+static void refuse(struct cachesvc *c, struct call *call, const struct identity *who)
+{
+	uint64_t now = loop_now_ms(c->loop);
+
+	if (c->told_ms == 0 || now - c->told_ms > CACHESVC_TELL_MS)
+		log_warnx("user %ld (process %ld) may not call here: name it in caller_users",
+		    (long)who->uid, (long)who->pid);
+	c->told_ms = now;
+	call_close(call);
+}
+
+static void on_call(void *arg, struct call *call, struct bytes request)
+{
+	struct cachesvc *c = arg;
+	struct identity *who = call_identity(call);
+	bool authed = who->user != NULL;
+
+	if (!may_call(c, who)) {
+		refuse(c, call, who);
+		return;
+	}
+	c->commands.connections = service_connections(c->service);
+	commands_run(&c->commands, &authed, request, loop_now_ms(c->loop), &c->reply);
+	who->user = authed ? c : NULL; /* any mark will do */
+	if (c->reply.close)
+		call_reply_last(call, c->reply.iov, c->reply.n);
+	else
+		call_reply(call, c->reply.iov, c->reply.n);
+}
+
+static size_t on_bad(void *arg, struct bytes input, uint8_t *buf, size_t max)
+{
+	(void)arg;
+	return commands_bad(input, buf, max);
+}
+
+static void on_tick(struct deadline *deadline)
+{
+	struct cachesvc *c = CONTAINER_OF(deadline, struct cachesvc, tick);
+
+	store_tick(c->store, loop_now_ms(c->loop));
+	deadline_set(c->loop, &c->tick, CACHESVC_TICK_MS, on_tick);
+}
+
+struct cachesvc *cachesvc_new(struct loop *loop, const struct cachesvc_params *params)
+{
+	struct cachesvc *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	assert(params->callers_n <= CACHESVC_CALLERS_MAX);
+	c->loop = loop;
+	c->params = *params;
+	c->params.secret = bytes_of(NULL, 0); /* the verbs have it */
+	c->service_params = (struct service_params){
+		.codec = &codec,
+		.conns_max = params->connections,
+		.calls_max = UINT32_MAX,
+		.conn_calls_max = UINT32_MAX,
+		.idle_ms = params->idle_ms,
+		.stall_ms = CACHESVC_STALL_MS,
+		.call = on_call,
+		.bad = on_bad,
+	};
+	c->store = store_new(params->max_memory, loop_now_ms(loop));
+	if (c->store == NULL)
+		goto fail;
+	c->service = service_new(loop, &c->service_params, c);
+	if (c->service == NULL)
+		goto fail;
+	commands_init(&c->commands, c->store, params->secret, loop_now_ms(loop));
+	deadline_set(loop, &c->tick, CACHESVC_TICK_MS, on_tick);
+	return c;
+fail:
+	store_free(c->store);
+	free(c);
+	return NULL;
+}
+
+int cachesvc_listen(struct cachesvc *c, int fd)
+{
+	return service_listen(c->service, fd, NULL);
+}
+
+static void on_drained(void *arg)
+{
+	struct cachesvc *c = arg;
+
+	c->drained(c->drained_arg);
+}
+
+void cachesvc_drain(struct cachesvc *c, void (*done)(void *arg), void *arg)
+{
+	c->drained = done;
+	c->drained_arg = arg;
+	service_drain(c->service, on_drained);
+}
+
+void cachesvc_stats(const struct cachesvc *c, struct store_stats *stats)
+{
+	store_stats(c->store, stats);
+}
+
+void cachesvc_free(struct cachesvc *c)
+{
+	if (c == NULL)
+		return;
+	deadline_clear(c->loop, &c->tick);
+	service_free(c->service);
+	commands_clear(&c->commands);
+	store_free(c->store);
+	free(c);
+}

@@ -1,0 +1,31 @@
+/*
+ * cachesvc.h: the session-cache service as a whole: a service (net/service.h) whose calls are run on
+ * one store by the table of verbs. main makes one; tests make one too, over sockets of their own.
+ */
+#ifndef CACHESVC_CACHESVC_H
+#define CACHESVC_CACHESVC_H
+
+#include <sys/types.h>
+
+#include "cachesvc/cachesvc_conf.h"
+#include "cachesvc/store.h"
+#include "net/loop.h"
+
+struct cachesvc;
+
+struct cachesvc_params {
+	uint64_t max_memory; /* bytes */
+	uint32_t connections, idle_ms;
+	struct bytes secret; /* what AUTH must name; empty: nobody has to. Copied */
+	uid_t callers[CACHESVC_CALLERS_MAX]; /* who may call on Unix sockets */
+	size_t callers_n;
+};
+
+struct cachesvc *cachesvc_new(
+    struct loop *, const struct cachesvc_params *); /* copied; NULL: errno */
+int cachesvc_listen(struct cachesvc *, int fd); /* fd listening, owned. 0 or -1 */
+void cachesvc_drain(struct cachesvc *, void (*done)(void *arg), void *arg); /* no new connections */
+void cachesvc_stats(const struct cachesvc *, struct store_stats *);
+void cachesvc_free(struct cachesvc *);
+
+#endif

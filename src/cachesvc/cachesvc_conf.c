@@ -1,0 +1,161 @@
+/*
+ * cachesvc_conf.c: the table of options, and the checks across them. Called by main.
+ */
+#include "cachesvc/cachesvc_conf.h"
+
+#include <arpa/inet.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cachesvc/store.h"
+#include "net/endpoint.h"
+
+#include "base/poison.h"
+
+#define AT(field) offsetof(struct cachesvc_conf, field)
+
+static const struct conf_option options[] = {
+	{ "listen", CONF_STRINGS, NULL, NULL, "addresses: unix:/path, 127.0.0.1:6380", 0, 0, AT(listen), 0, 0 },
+	{ "max_memory", CONF_SIZE, NULL, "64M", "memory for all sessions, with their index", (double)STORE_MEMORY_MIN,
+	    (double)STORE_MEMORY_MAX, AT(max_memory), 0, 0 },
+	{ "user", CONF_STRING, NULL, NULL, "run as this user (name or number)", 0, 0, AT(user), 0, 0 },
+	{ "group", CONF_STRING, NULL, NULL, "and this group; default: the user's", 0, 0, AT(group), 0, 0 },
+	{ "caller_users", CONF_STRINGS, NULL, NULL, "users that may call on Unix sockets; default: the same user, and root",
+	    0, 0, AT(caller_users), 0, 0 },
+	{ "password_file", CONF_PATH, NULL, NULL, "a file whose first line AUTH must name; default: no AUTH", 0, 0,
+	    AT(password_file), 0, 0 },
+	{ "connections", CONF_INTEGER, NULL, "1024", "connections at most", 1, 65536, AT(connections), 0, 0 },
+	{ "idle_timeout", CONF_DURATION, NULL, "0s", "a connection that is idle for so long is closed; 0: never", 0,
+	    86400e3, AT(idle_timeout), 0, 0 },
+};
+enum { OPTIONS_N = sizeof(options) / sizeof(options[0]) };
+
+const struct conf_option *cachesvc_conf_options(size_t *n)
+{
+	*n = OPTIONS_N;
+	return options;
+}
+
+/* (uid_t)-1 means "leave it" to the system calls, so it is no number of a user. */
+static bool number(const char *text, uint32_t *out)
+{
+	unsigned long n;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	n = strtoul(text, &end, 10);
+	*out = (uint32_t)n;
+	return *end == '\0' && n < UINT32_MAX;
+}
+
+int cachesvc_conf_user(const char *text, uid_t *uid, gid_t *gid)
+{
+	const struct passwd *pw;
+	bool numeric = number(text, uid);
+
+	pw = numeric ? getpwuid(*uid) : getpwnam(text);
+	if (pw == NULL && !numeric)
+		return -1;
+	if (pw != NULL)
+		*uid = pw->pw_uid;
+	if (gid != NULL)
+		*gid = pw != NULL ? pw->pw_gid : (gid_t)-1;
+	return 0;
+}
+
+int cachesvc_conf_group(const char *text, gid_t *gid)
+{
+	const struct group *gr;
+
+	if (number(text, gid))
+		return 0;
+	gr = getgrnam(text);
+	if (gr == NULL)
+		return -1;
+	*gid = gr->gr_gid;
+	return 0;
+}
+
+static void check_users(const struct cachesvc_conf *conf, struct conf_errors *errors)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (conf->user != NULL && cachesvc_conf_user(conf->user, &uid, &gid) != 0)
+		conf_reject(errors, &conf->user,
+		    "user \"%s\" does not exist: add it, or name another", conf->user);
+	else if (conf->user != NULL && gid == (gid_t)-1 && conf->group == NULL)
+		conf_reject(errors, &conf->user,
+		    "user %s has no name, so no group is known: add group = \"...\"", conf->user);
+	if (conf->group != NULL && cachesvc_conf_group(conf->group, &gid) != 0)
+		conf_reject(errors, &conf->group,
+		    "group \"%s\" does not exist: add it, or name another", conf->group);
+	if (conf->caller_users.n > CACHESVC_CALLERS_MAX)
+		conf_reject(
+		    errors, &conf->caller_users, "more than %d users", CACHESVC_CALLERS_MAX);
+	for (size_t i = 0; i < conf->caller_users.n; i++)
+		if (cachesvc_conf_user(conf->caller_users.at[i], &uid, NULL) != 0)
+			conf_reject(errors, &conf->caller_users,
+			    "user \"%s\" does not exist: add it, or leave it out",
+			    conf->caller_users.at[i]);
+}
+
+static bool is_loopback(const struct endpoint *e)
+{
+	const struct sockaddr_in *in = (const void *)&e->addr;
+	const struct sockaddr_in6 *in6 = (const void *)&e->addr;
+
+	if (e->addr.ss_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	return e->addr.ss_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+static void check_listen(const struct cachesvc_conf *conf, struct conf_errors *errors)
+{
+	struct endpoint e;
+
+	if (conf->listen.n == 0)
+		conf_reject(errors, &conf->listen,
+		    "nothing to listen on: add listen = [ \"unix:/run/sslgw/cache\" ]");
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		if (endpoint_parse(&e, conf->listen.at[i]) != 0)
+			conf_reject(errors, &conf->listen,
+			    "\"%s\" is no address: write 127.0.0.1:6380 or unix:/path",
+			    conf->listen.at[i]);
+		else if (!is_loopback(&e))
+			conf_reject(errors, &conf->listen,
+			    "\"%s\" is open to the network without TLS: write 127.0.0.1:%u or "
+			    "unix:/path",
+			    conf->listen.at[i], endpoint_port(&e));
+	}
+}
+
+struct cachesvc_conf *cachesvc_conf_new(
+    const struct conf_text *text, bool embedded, struct conf_errors *errors)
+{
+	struct cachesvc_conf *conf = calloc(1, sizeof(*conf));
+
+	if (conf == NULL)
+		return NULL;
+	if (conf_parse(text, options, OPTIONS_N, conf, errors) == 0) {
+		check_users(conf, errors);
+		if (!embedded)
+			check_listen(conf, errors);
+		if (conf_errors_n(errors) == 0)
+			return conf;
+	}
+	cachesvc_conf_free(conf);
+	return NULL;
+}
+
+void cachesvc_conf_free(struct cachesvc_conf *conf)
+{
+	if (conf == NULL)
+		return;
+	conf_free(options, OPTIONS_N, conf);
+	free(conf);
+}
