@@ -1,5 +1,329 @@
-/* main.c: the gateway's entry: options, then the role. */
-int main(void)
+/*
+ * main.c: sslgw-keysvc: options; then either by itself (listen and keys of keysvc.conf) or embedded,
+ * as a gateway's master starts it: descriptors "service" (a listening Unix socket), "token" (the
+ * family token) and "channel" come by LISTEN_FDS, and the keys by the channel.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "keysvc/confine.h"
+#include "keysvc/control.h"
+#include "keysvc/standalone.h"
+#include "net/libraries.h"
+#include "proc/inherited.h"
+#include "proc/notify.h"
+#include "proc/signals.h"
+
+#include "base/poison.h"
+
+struct keysvc_main {
+	const char *file;
+	struct loop *loop;
+	struct keysvc_conf *conf; /* embedded: control's */
+	struct policy policy;
+	struct epochs *epochs;
+	struct keysvc *svc;
+	struct control *control; /* NULL: not embedded */
+	struct signals *signals;
+	bool stopping;
+};
+
+enum mode { MODE_SERVE, MODE_TEST, MODE_SHOW };
+
+/* ---- configuration */
+
+static struct keysvc_conf *read_conf(const char *file, bool embedded)
 {
+	struct conf_errors *errors = conf_errors_new();
+	struct conf_text *text = errors == NULL ? NULL : conf_text_read(file, errors);
+	struct keysvc_conf *conf = text == NULL ? NULL : keysvc_conf_new(text, embedded, errors);
+
+	if (conf == NULL && errors != NULL)
+		conf_errors_print(errors, stderr);
+	conf_text_free(text);
+	conf_errors_free(errors);
+	return conf;
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: sslgw-keysvc [-c FILE] [-t] [-T] [-V] [--help] [--help-config]\n"
+	      "Holds private keys and signs TLS handshakes with them for sslgw gateways.\n"
+	      "\n"
+	      "  -c FILE        the configuration (default " SYSCONFDIR "/keysvc.conf)\n"
+	      "  -t             check the configuration and the keys, then end\n"
+	      "  -T             print the effective configuration, then end\n"
+	      "  -V             print the version, then end\n"
+	      "  --help         this text\n"
+	      "  --help-config  every option of the configuration\n"
+	      "\n"
+	      "Signals: HUP reads the keys anew; USR1 logs what was done so far; TERM, INT and "
+	      "QUIT finish\n"
+	      "what is asked and end, a second one ends now. See sslgw-keysvc(8).\n",
+	    to);
+}
+
+static void version(void)
+{
+	printf("sslgw-keysvc %s\n", PACKAGE_VERSION);
+	libraries_print(stdout);
+}
+
+static int help_config(const char *form)
+{
+	size_t n;
+	const struct conf_option *options = keysvc_conf_options(&n);
+
+	if (form == NULL)
+		conf_print(stdout, options, n, CONF_HELP);
+	else if (strcmp(form, "mdoc") == 0)
+		conf_print(stdout, options, n, CONF_MDOC);
+	else if (strcmp(form, "sample") == 0)
+		conf_print(stdout, options, n, CONF_SAMPLE);
+	else
+		return EXIT_USAGE;
 	return 0;
+}
+
+/* ---- signals */
+
+static void on_drained(void *arg)
+{
+	struct keysvc_main *m = arg;
+
+	loop_stop(m->loop);
+}
+
+static void reload(struct keysvc_main *m)
+{
+	struct keysvc_conf *conf = read_conf(m->file, false);
+	struct keystore *keys = conf == NULL ? NULL : standalone_keys(conf);
+
+	if (keys == NULL) {
+		log_errorx("reload: the former configuration and keys stay");
+		keysvc_conf_free(conf);
+		return;
+	}
+	control_policy(&m->policy, conf);
+	keysvc_set_keys(m->svc, keys);
+	keysvc_conf_free(m->conf);
+	m->conf = conf;
+	log_info("reload: %zu keys are in force; sockets, threads and secrets stay as they were",
+	    keystore_n(keys));
+}
+
+static void stop(struct keysvc_main *m)
+{
+	if (m->stopping) {
+		loop_stop(m->loop);
+		return;
+	}
+	m->stopping = true;
+	keysvc_drain(m->svc, on_drained, m);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct keysvc_main *m = arg;
+
+	switch (signo) {
+	case SIGHUP:
+		if (m->control == NULL)
+			reload(m);
+		break;
+	case SIGUSR1:
+		audit_log(keysvc_audit(m->svc));
+		break;
+	case SIGTERM:
+		stop(m);
+		break;
+	case SIGINT:
+	case SIGQUIT:
+		/* A terminal's Ctrl-C goes to all of a gateway's processes. Its workers still need
+		 * signatures until they have drained; the master says when to end. */
+		if (m->control == NULL)
+			stop(m);
+		break;
+	}
+}
+
+/* ---- start */
+
+static void start_service(struct keysvc_main *m)
+{
+	static const int list[] = { SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, 0 };
+	const struct keysvc_conf *conf = m->conf;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct epochs_params epochs = { .path = conf->cluster_secret_file,
+		.period = (uint32_t)(conf->epoch_period / 1000),
+		.lifetime_s = conf->generation_lifetime / 1000 };
+	struct keysvc_params params = { .threads = (unsigned)conf->threads,
+		.slow_threads = (unsigned)conf->slow_threads,
+		.queue_max = (uint32_t)conf->queue,
+		.conns_max = (uint32_t)conf->connections,
+		.deadline_ms = (uint32_t)conf->deadline,
+		.policy = &m->policy };
+
+	if (params.threads == 0)
+		params.threads = cpus < 1 ? 1 : cpus > 64 ? 64 : (unsigned)cpus;
+	if ((m->loop = loop_new()) == NULL)
+		fatal(EXIT_RUNTIME, "no event loop");
+	m->signals = signals_new(m->loop, list, on_signal, m);
+	params.epochs = m->epochs = epochs_new(m->loop, &epochs);
+	if (m->signals == NULL || m->epochs == NULL ||
+	    (m->svc = keysvc_new(m->loop, &params)) == NULL)
+		fatalx(EXIT_RUNTIME, "no memory, threads or randomness to start with");
+}
+
+static void start_embedded(struct keysvc_main *m, struct inherited *inherited, int channel)
+{
+	int service = inherited_take(inherited, "service"),
+	    token = inherited_take(inherited, "token");
+
+	if (service == -1 || token == -1 ||
+	    inherited_read_secret(token, m->policy.token, sizeof(m->policy.token)) == -1)
+		fatalx(EXIT_RUNTIME,
+		    "the descriptors \"service\" and \"token\" must come with \"channel\"");
+	m->policy.has_token = true;
+	control_policy(&m->policy, m->conf);
+	start_service(m);
+	if (keysvc_listen(m->svc, service) == -1)
+		fatal(EXIT_RUNTIME, "cannot serve the inherited socket");
+	m->control = control_new(m->loop, channel, m->svc, m->conf, &m->policy);
+	m->conf = NULL; /* control's, also where it failed */
+	if (m->control == NULL)
+		fatalx(EXIT_RUNTIME, "no memory to start with");
+}
+
+static void start_alone(struct keysvc_main *m, struct keystore *keys, const int *fds)
+{
+	control_policy(&m->policy, m->conf);
+	start_service(m);
+	keysvc_set_keys(m->svc, keys);
+	for (size_t i = 0; i < m->conf->listen.n; i++) {
+		if (keysvc_listen(m->svc, fds[i]) == -1)
+			fatal(EXIT_RUNTIME, "%s: cannot serve", m->conf->listen.at[i]);
+	}
+	fputs("ready:", stderr);
+	for (size_t i = 0; i < m->conf->listen.n; i++)
+		fprintf(stderr, " %s", m->conf->listen.at[i]);
+	fputc('\n', stderr);
+	notify_send("READY=1");
+}
+
+static int serve(
+    struct keysvc_main *m, struct inherited *inherited, int channel, struct keystore *keys)
+{
+	int *fds = calloc(m->conf->listen.n + 1, sizeof(*fds)), rc;
+
+	/* What needs rights comes first. */
+	for (size_t i = 0; fds != NULL && channel == -1 && i < m->conf->listen.n; i++) {
+		if ((fds[i] = standalone_listen(m->conf->listen.at[i])) == -1)
+			return EXIT_RUNTIME;
+	}
+	confine_lock();
+	if (fds == NULL || confine_drop(m->conf) == -1)
+		return EXIT_RUNTIME;
+	if (channel != -1)
+		start_embedded(m, inherited, channel);
+	else
+		start_alone(m, keys, fds);
+	free(fds);
+	rc = loop_run(m->loop);
+	audit_log(keysvc_audit(m->svc));
+	control_free(m->control);
+	keysvc_free(m->svc);
+	epochs_free(m->epochs);
+	signals_free(m->signals);
+	loop_free(m->loop);
+	keysvc_conf_free(m->conf);
+	policy_clear(&m->policy);
+	return rc == 0 ? 0 : EXIT_RUNTIME;
+}
+
+static int run(const char *file, enum mode mode)
+{
+	struct keysvc_main m = { .file = file };
+	struct inherited *inherited = calloc(1, sizeof(*inherited));
+	const struct conf_option *options;
+	struct keystore *keys = NULL;
+	int channel, rc;
+	size_t n;
+
+	if (inherited == NULL)
+		fatal(EXIT_RUNTIME, "no memory");
+	inherited_load(inherited);
+	channel = inherited_take(inherited, "channel");
+	if ((m.conf = read_conf(file, channel != -1)) == NULL)
+		return EXIT_CONFIG;
+	if (mode == MODE_SHOW) {
+		options = keysvc_conf_options(&n);
+		conf_dump(stdout, options, n, m.conf);
+		return 0;
+	}
+	if (channel == -1 && (keys = standalone_keys(m.conf)) == NULL)
+		return EXIT_CONFIG;
+	if (mode == MODE_TEST) {
+		printf("%s: good, %zu keys\n", file, keystore_n(keys));
+		keystore_free(keys);
+		keysvc_conf_free(m.conf);
+		free(inherited);
+		return 0;
+	}
+	if (channel != -1)
+		setproctitle("-sslgw-keysvc: embedded");
+	rc = serve(&m, inherited, channel, keys);
+	free(inherited);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' },
+		{ "help-config", optional_argument, NULL, 'H' }, { NULL, 0, NULL, 0 } };
+	const char *file = SYSCONFDIR "/keysvc.conf";
+	enum mode mode = MODE_SERVE;
+	int c;
+
+	confine_start();
+	setproctitle_init(argc, argv, environ);
+	log_init("sslgw-keysvc");
+	while ((c = getopt_long(argc, argv, "c:tTVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			file = optarg;
+			break;
+		case 't':
+			mode = MODE_TEST;
+			break;
+		case 'T':
+			mode = MODE_SHOW;
+			break;
+		case 'V':
+			version();
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		case 'H':
+			return help_config(optarg);
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "sslgw-keysvc: \"%s\": no arguments are expected\n", argv[optind]);
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	return run(file, mode);
 }

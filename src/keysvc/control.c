@@ -1,0 +1,297 @@
+/*
+ * control.c: the master's messages, one function each. The set of keys being made is next; the one in
+ * force belongs to keysvc.
+ */
+#include "keysvc/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "crypto/mkcert.h"
+#include "keysvc/keyop.h"
+#include "keysvc/pemkeys.h"
+#include "proc/channel.h"
+
+#include "base/poison.h"
+
+enum { SELFSIGNED_DAYS = 365 };
+
+struct control {
+	struct loop *loop;
+	struct channel *channel;
+	struct keysvc *svc;
+	struct keysvc_conf *conf;
+	struct policy *policy;
+	struct keyop *op; /* for the self-test */
+	struct keystore *next; /* the set being made; NULL: none */
+	unsigned failed; /* in that set */
+	char *selfsigned_names; /* the pair that a reload with the same names gets again */
+	char *selfsigned_pem;
+	struct key *selfsigned_key;
+};
+
+/* ---- configuration */
+
+enum tls12_mode control_tls12(const struct keysvc_conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->tls12_any.n; i++) {
+		if (strcmp(conf->tls12_any.at[i], name) == 0)
+			return TLS12_ANY;
+	}
+	return (enum tls12_mode)conf->tls12;
+}
+
+void control_policy(struct policy *policy, const struct keysvc_conf *conf)
+{
+	policy->grants = conf->allow;
+	policy->uids_n = 0;
+	for (size_t i = 0; i < conf->caller_users.n && policy->uids_n < POLICY_UIDS_MAX; i++) {
+		if (keysvc_conf_user(
+			conf->caller_users.at[i], &policy->uids[policy->uids_n], NULL) == 0)
+			policy->uids_n++;
+	}
+}
+
+static void take_conf(struct control *control, int fd)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct conf_text *text = NULL;
+	struct keysvc_conf *conf = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (errors != NULL && (text = conf_text_read(path, errors)) != NULL)
+		conf = keysvc_conf_new(text, true, errors);
+	if (conf == NULL) {
+		const char *why = errors != NULL && conf_errors_n(errors) > 0
+				      ? conf_errors_at(errors, 0)
+				      : "no memory";
+
+		log_errorx("the new configuration is not taken: %s", why);
+		channel_send(control->channel, NULL, 0, "failed %s", why);
+	} else {
+		keysvc_conf_free(control->conf);
+		control->conf = conf;
+		control_policy(control->policy, conf);
+	}
+	conf_text_free(text);
+	conf_errors_free(errors);
+}
+
+/* ---- keys */
+
+static struct keystore *next_set(struct control *control)
+{
+	if (control->next == NULL) {
+		control->next = keystore_new();
+		control->failed = 0;
+	}
+	return control->next;
+}
+
+static struct key *read_key(
+    struct control *control, const char *name, int fd, char *why, size_t size)
+{
+	struct key *key = pemkeys_read(fd, name, why, size);
+
+	if (key == NULL)
+		return NULL;
+	key->tls12 = control_tls12(control->conf, name);
+	if (keyop_self_test(control->op, key) == 0)
+		return key;
+	snprintf(why, size,
+	    "the self-test failed: the file's private and public half do not belong together");
+	key_unref(key);
+	return NULL;
+}
+
+static void hex(const uint8_t *at, size_t n, char *out)
+{
+	for (size_t i = 0; i < n; i++)
+		snprintf(out + 2 * i, 3, "%02x", at[i]);
+}
+
+static void take_key(struct control *control, const char *name, int fd)
+{
+	struct keystore *set = next_set(control);
+	char why[512] = "no descriptor came with it", ski[2 * CERT_SKI_LEN + 1];
+	struct key *key = fd == -1 ? NULL : read_key(control, name, fd, why, sizeof(why));
+	const char *type;
+
+	if (key == NULL || set == NULL) {
+		key_unref(key);
+		control->failed++;
+		channel_send(control->channel, NULL, 0, "key %s error %s", name,
+		    set == NULL ? "out of memory" : why);
+		return;
+	}
+	hex(key->ski, sizeof(key->ski), ski);
+	type = key_type_name(key->type);
+	if (keystore_add(set, key) == -1) {
+		control->failed++;
+		channel_send(control->channel, NULL, 0,
+		    "key %s error too many keys, or out of memory", name);
+		return;
+	}
+	channel_send(control->channel, NULL, 0, "key %s ok %s %s", name, ski, type);
+}
+
+static void keys_done(struct control *control)
+{
+	struct keystore *set = next_set(control);
+
+	control->next = NULL;
+	if (set == NULL || control->failed > 0) {
+		keystore_free(set);
+		channel_send(control->channel, NULL, 0,
+		    "keys-done error %u of the keys cannot be used", control->failed);
+		return;
+	}
+	keystore_seal(set);
+	log_info("%zu keys are in force", keystore_n(set));
+	keysvc_set_keys(control->svc, set);
+	channel_send(control->channel, NULL, 0, "keys-done ok");
+}
+
+/* ---- the self-signed pair */
+
+static void forget_selfsigned(struct control *control)
+{
+	free(control->selfsigned_names);
+	free(control->selfsigned_pem);
+	key_unref(control->selfsigned_key);
+	control->selfsigned_names = control->selfsigned_pem = NULL;
+	control->selfsigned_key = NULL;
+}
+
+static int make_selfsigned(struct control *control, const char *text)
+{
+	const char *names[MKCERT_NAMES_MAX];
+	char *copy = strdup(text), *rest = copy, *word, why[256];
+	EVP_PKEY *pkey = NULL;
+	X509 *cert = NULL;
+	size_t n = 0;
+
+	while (copy != NULL && n < MKCERT_NAMES_MAX && (word = strsep(&rest, " ")) != NULL) {
+		if (*word != '\0')
+			names[n++] = word;
+	}
+	if (copy != NULL && mkcert(names, n, SELFSIGNED_DAYS, &pkey, &cert) == 0) {
+		control->selfsigned_names = strdup(text);
+		control->selfsigned_pem = mkcert_pem(cert);
+		control->selfsigned_key = key_new(pkey, "self-signed", why, sizeof(why));
+	}
+	X509_free(cert);
+	free(copy);
+	if (control->selfsigned_names != NULL && control->selfsigned_pem != NULL &&
+	    control->selfsigned_key != NULL)
+		return 0;
+	forget_selfsigned(control);
+	return -1;
+}
+
+static void selfsigned(struct control *control, const char *text)
+{
+	struct keystore *set = next_set(control);
+
+	if (control->selfsigned_names != NULL && strcmp(control->selfsigned_names, text) != 0)
+		forget_selfsigned(control);
+	if (set == NULL ||
+	    (control->selfsigned_names == NULL && make_selfsigned(control, text) == -1) ||
+	    keystore_add(set, key_ref(control->selfsigned_key)) == -1) {
+		control->failed++;
+		channel_send(control->channel, NULL, 0,
+		    "failed no self-signed certificate could be made for: %s", text);
+		return;
+	}
+	control->selfsigned_key->tls12 = control_tls12(control->conf, "self-signed");
+	channel_send(control->channel, NULL, 0, "selfsigned %s", control->selfsigned_pem);
+}
+
+/* ---- messages */
+
+static void on_drained(void *arg)
+{
+	struct control *control = arg;
+
+	channel_send(control->channel, NULL, 0, "drained");
+	loop_stop(control->loop);
+}
+
+static void on_message(void *arg, char *text, int *fds, int fds_n)
+{
+	struct control *control = arg;
+	char *rest = text, *word = strsep(&rest, " ");
+	int fd = fds_n > 0 ? fds[0] : -1;
+
+	if (strcmp(word, "key") == 0 && rest != NULL)
+		take_key(control, rest, fd);
+	else if (strcmp(word, "keys-done") == 0)
+		keys_done(control);
+	else if (strcmp(word, "selfsigned") == 0 && rest != NULL)
+		selfsigned(control, rest);
+	else if (strcmp(word, "reload") == 0 && fd != -1)
+		take_conf(control, fd);
+	else if (strcmp(word, "reopen") == 0)
+		audit_log(keysvc_audit(control->svc));
+	else if (strcmp(word, "drain") == 0)
+		keysvc_drain(control->svc, on_drained, control);
+	else if (strcmp(word, "stop") == 0)
+		loop_stop(control->loop);
+	else
+		log_warnx("the master said \"%s\", which means nothing here", word);
+	for (int i = 0; i < fds_n; i++)
+		close(fds[i]);
+}
+
+/* The master died: without it nobody watches the workers, and a new one starts its own key service. */
+static void on_closed(void *arg)
+{
+	struct control *control = arg;
+
+	channel_free(control->channel);
+	control->channel = NULL;
+	loop_stop(control->loop);
+}
+
+static const struct channel_events events = { .message = on_message, .closed = on_closed };
+
+struct control *control_new(
+    struct loop *loop, int fd, struct keysvc *svc, struct keysvc_conf *conf, struct policy *policy)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (control == NULL) {
+		keysvc_conf_free(conf);
+		close(fd);
+		return NULL;
+	}
+	control->loop = loop;
+	control->svc = svc;
+	control->conf = conf;
+	control->policy = policy;
+	control->op = keyop_new();
+	control->channel = channel_new(loop, fd, &events, control);
+	if (control->op == NULL || control->channel == NULL) {
+		control_free(control);
+		return NULL;
+	}
+	channel_send(control->channel, NULL, 0, "ready");
+	return control;
+}
+
+void control_free(struct control *control)
+{
+	if (control == NULL)
+		return;
+	if (control->channel != NULL)
+		channel_free(control->channel);
+	forget_selfsigned(control);
+	keystore_free(control->next);
+	keyop_free(control->op);
+	keysvc_conf_free(control->conf);
+	free(control);
+}

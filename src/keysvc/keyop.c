@@ -1,0 +1,209 @@
+/*
+ * keyop.c: a table of schemes, and libcrypto's calls for each kind. Called in the lanes' threads, and
+ * at load for the self-test. Digests are fetched once a thread.
+ */
+#include "keysvc/keyop.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/poison.h"
+
+enum { HASHES_N = 4, DIGEST_MAX = 64 };
+enum hash { SHA_256, SHA_384, SHA_512, HASH_NONE };
+
+struct keyop {
+	struct kit *kit;
+	EVP_MD *hashes[HASHES_N]; /* by enum hash; the last is NULL */
+	EVP_MD_CTX *md; /* scratch */
+};
+
+static const struct scheme {
+	uint16_t scheme;
+	enum hash hash;
+	int padding; /* RSA only */
+} schemes[] = {
+	{ 0x0401, SHA_256, RSA_PKCS1_PADDING },
+	{ 0x0501, SHA_384, RSA_PKCS1_PADDING },
+	{ 0x0601, SHA_512, RSA_PKCS1_PADDING },
+	{ 0x0804, SHA_256, RSA_PKCS1_PSS_PADDING },
+	{ 0x0805, SHA_384, RSA_PKCS1_PSS_PADDING },
+	{ 0x0806, SHA_512, RSA_PKCS1_PSS_PADDING },
+	{ 0x0403, SHA_256, 0 },
+	{ 0x0503, SHA_384, 0 },
+	{ 0x0603, SHA_512, 0 },
+	{ 0x0807, HASH_NONE, 0 },
+};
+
+struct keyop *keyop_new(void)
+{
+	static const char *const names[] = { "SHA2-256", "SHA2-384", "SHA2-512" };
+	struct keyop *op = calloc(1, sizeof(*op));
+	bool ok;
+
+	if (op == NULL)
+		return NULL;
+	op->kit = kit_new();
+	op->md = EVP_MD_CTX_new();
+	ok = op->kit != NULL && op->md != NULL;
+	for (size_t i = 0; i < HASH_NONE; i++)
+		ok = (op->hashes[i] = EVP_MD_fetch(NULL, names[i], NULL)) != NULL && ok;
+	if (!ok) {
+		keyop_free(op);
+		return NULL;
+	}
+	return op;
+}
+
+void keyop_free(struct keyop *op)
+{
+	if (op == NULL)
+		return;
+	for (size_t i = 0; i < HASH_NONE; i++)
+		EVP_MD_free(op->hashes[i]);
+	EVP_MD_CTX_free(op->md);
+	kit_free(op->kit);
+	free(op);
+}
+
+struct kit *keyop_kit(struct keyop *op)
+{
+	return op->kit;
+}
+
+static const struct scheme *find_scheme(uint16_t scheme, enum key_type type)
+{
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		const struct scheme *s = &schemes[i];
+
+		if (s->scheme != scheme)
+			continue;
+		if (s->padding != 0)
+			return type == KEY_RSA ? s : NULL;
+		if (s->hash == HASH_NONE)
+			return type == KEY_ED25519 ? s : NULL;
+		return type == KEY_P256 || type == KEY_P384 ? s : NULL;
+	}
+	return NULL;
+}
+
+static int set_padding(EVP_PKEY_CTX *ctx, const struct scheme *s)
+{
+	if (EVP_PKEY_CTX_set_rsa_padding(ctx, s->padding) <= 0)
+		return -1;
+	if (s->padding == RSA_PKCS1_PSS_PADDING &&
+	    EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) <= 0)
+		return -1;
+	return 0; /* PSS: MGF1 is of the signature's hash unless set */
+}
+
+static int rsa_verify(struct keyop *op, const struct key *key, const struct scheme *s,
+    struct bytes digest, struct bytes signature)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	int ok;
+
+	ok = ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && set_padding(ctx, s) == 0 &&
+	     EVP_PKEY_CTX_set_signature_md(ctx, op->hashes[s->hash]) > 0 &&
+	     EVP_PKEY_verify(ctx, signature.at, signature.len, digest.at, digest.len) == 1;
+	EVP_PKEY_CTX_free(ctx);
+	return ok ? 0 : -1;
+}
+
+/* RSA and ECDSA sign a digest made beforehand. */
+static int sign_digest(struct keyop *op, const struct key *key, const struct scheme *s,
+    struct bytes digest, uint8_t *out, size_t *len)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	int rc = -1;
+
+	if (ctx == NULL || EVP_PKEY_sign_init(ctx) <= 0)
+		goto out;
+	if (s->padding != 0 && (set_padding(ctx, s) == -1 ||
+				   EVP_PKEY_CTX_set_signature_md(ctx, op->hashes[s->hash]) <= 0))
+		goto out;
+	if (EVP_PKEY_sign(ctx, out, len, digest.at, digest.len) <= 0)
+		goto out;
+	if (s->padding != 0 && rsa_verify(op, key, s, digest, bytes_of(out, *len)) == -1)
+		goto out;
+	rc = 0;
+out:
+	EVP_PKEY_CTX_free(ctx);
+	return rc;
+}
+
+static int sign_message(
+    struct keyop *op, const struct key *key, struct bytes message, uint8_t *out, size_t *len)
+{
+	int ok = EVP_DigestSignInit_ex(op->md, NULL, NULL, NULL, NULL, key->pkey, NULL) > 0 &&
+		 EVP_DigestSign(op->md, out, len, message.at, message.len) > 0;
+
+	EVP_MD_CTX_reset(op->md);
+	return ok ? 0 : -1;
+}
+
+int keyop_sign(struct keyop *op, const struct key *key, uint16_t scheme, struct bytes message,
+    uint8_t *out, size_t size, size_t *len)
+{
+	const struct scheme *s = find_scheme(scheme, key->type);
+	uint8_t digest[DIGEST_MAX];
+	unsigned digest_len;
+	int rc = -1;
+
+	if (s == NULL || size < (size_t)EVP_PKEY_get_size(key->pkey))
+		return -1;
+	ERR_clear_error();
+	*len = size;
+	if (s->hash == HASH_NONE)
+		rc = sign_message(op, key, message, out, len);
+	else if (EVP_Digest(
+		     message.at, message.len, digest, &digest_len, op->hashes[s->hash], NULL))
+		rc = sign_digest(op, key, s, bytes_of(digest, digest_len), out, len);
+	if (rc == -1) {
+		/* A spoilt signature must not be left to leak either. */
+		OPENSSL_cleanse(out, size);
+		ERR_clear_error();
+	}
+	return rc;
+}
+
+/* ---- self-test */
+
+static int verify(struct keyop *op, const struct key *key, const struct scheme *s,
+    struct bytes message, struct bytes signature)
+{
+	EVP_PKEY_CTX *ctx;
+	EVP_MD *hash = s->hash == HASH_NONE ? NULL : op->hashes[s->hash];
+	const char *name = hash == NULL ? NULL : EVP_MD_get0_name(hash);
+	int ok = EVP_DigestVerifyInit_ex(op->md, &ctx, name, NULL, NULL, key->pkey, NULL) > 0 &&
+		 (s->padding == 0 || set_padding(ctx, s) == 0) &&
+		 EVP_DigestVerify(op->md, signature.at, signature.len, message.at, message.len) ==
+		     1;
+
+	EVP_MD_CTX_reset(op->md);
+	ERR_clear_error();
+	return ok ? 0 : -1;
+}
+
+int keyop_self_test(struct keyop *op, const struct key *key)
+{
+	static const uint16_t tests[] = { 0x0401, 0x0804, 0x0403, 0x0503, 0x0807 };
+	struct bytes message = bytes_str("sslgw self-test");
+	uint8_t signature[KEYOP_SIGNATURE_MAX];
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		const struct scheme *s = find_scheme(tests[i], key->type);
+
+		if (s == NULL)
+			continue;
+		if (keyop_sign(op, key, s->scheme, message, signature, sizeof(signature), &len) ==
+			-1 ||
+		    verify(op, key, s, message, bytes_of(signature, len)) == -1)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,42 @@
+/*
+ * keystore.h: the private keys of the service, by SKI. A set is filled, sealed, then only read; a
+ * reload makes a new set and lets go of the old one, whose keys live on while a job signs with them.
+ * All of this runs on the loop's thread; lanes only read a key that its job holds.
+ */
+#ifndef KEYSVC_KEYSTORE_H
+#define KEYSVC_KEYSTORE_H
+
+#include "crypto/cert.h"
+#include "crypto/tbs.h"
+
+enum { KEYSTORE_MAX = 65536 };
+
+struct key {
+	unsigned refs;
+	EVP_PKEY *pkey;       /* cleansed by libcrypto when freed */
+	enum key_type type;
+	int bits;
+	uint8_t ski[CERT_SKI_LEN], spki_sha256[32];
+	enum tls12_mode tls12;
+	bool slow;            /* signs in the slow lane */
+	char *name;           /* the file's, for messages */
+};
+
+/* Takes over pkey, also when it fails. NULL: why says what is wrong with it. */
+struct key *key_new(EVP_PKEY *, const char *name, char *why, size_t size);
+struct key *key_ref(struct key *);
+void key_unref(struct key *); /* NULL is fine */
+
+struct keystore;
+
+struct keystore *keystore_new(void);
+/* Takes over the reference. 0; 1: the key is there already (of another file; this one was let go);
+ * -1: full or no memory. */
+int keystore_add(struct keystore *, struct key *) __attribute__((warn_unused_result));
+void keystore_seal(struct keystore *); /* after the last keystore_add; look-ups work from now on */
+struct key *keystore_find(const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]); /* borrowed */
+size_t keystore_n(const struct keystore *);
+struct key *keystore_at(const struct keystore *, size_t); /* in the order of their SKIs */
+void keystore_free(struct keystore *);
+
+#endif

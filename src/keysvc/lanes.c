@@ -1,0 +1,272 @@
+/*
+ * lanes.c: one mutex and condition for each lane's queue; one list of finished jobs, with an eventfd
+ * that wakes the loop when the list was empty. The only code of the program with more than one thread.
+ */
+#include "keysvc/lanes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/watch.h"
+
+#include "base/poison.h"
+
+struct queue {
+	struct lane_job *first, **last;
+	unsigned n;
+};
+
+struct lane_state {
+	struct lanes *lanes;
+	pthread_mutex_t mutex;
+	pthread_cond_t more;
+	struct queue queue; /* under mutex, as all below */
+	bool stop;
+	uint64_t cost_ns; /* of a job, moving average; 0: none done yet */
+	unsigned threads_n; /* started; const after lanes_new */
+	pthread_t threads[LANES_THREADS_MAX];
+};
+
+struct lanes {
+	struct lanes_params params;
+	struct loop *loop;
+	struct watch *watch;
+	int wake; /* eventfd */
+	pthread_mutex_t mutex; /* of finished */
+	struct queue finished;
+	struct lane_state lane[LANES_N];
+};
+
+/* ---- queues */
+
+static void queue_init(struct queue *q)
+{
+	q->first = NULL;
+	q->last = &q->first;
+	q->n = 0;
+}
+
+static void queue_push(struct queue *q, struct lane_job *job)
+{
+	job->next = NULL;
+	*q->last = job;
+	q->last = &job->next;
+	q->n++;
+}
+
+static struct lane_job *queue_pop(struct queue *q)
+{
+	struct lane_job *job = q->first;
+
+	if (job == NULL)
+		return NULL;
+	q->first = job->next;
+	if (q->first == NULL)
+		q->last = &q->first;
+	q->n--;
+	return job;
+}
+
+/* ---- threads */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
+}
+
+static struct lane_job *wait_for_job(struct lane_state *lane)
+{
+	struct lane_job *job;
+
+	pthread_mutex_lock(&lane->mutex);
+	while (lane->queue.n == 0 && !lane->stop)
+		pthread_cond_wait(&lane->more, &lane->mutex);
+	job = lane->stop ? NULL : queue_pop(&lane->queue);
+	pthread_mutex_unlock(&lane->mutex);
+	return job;
+}
+
+static void note_cost(struct lane_state *lane, uint64_t cost)
+{
+	pthread_mutex_lock(&lane->mutex);
+	lane->cost_ns = lane->cost_ns == 0 ? cost : lane->cost_ns - lane->cost_ns / 8 + cost / 8;
+	pthread_mutex_unlock(&lane->mutex);
+}
+
+static void finish(struct lanes *lanes, struct lane_job *job)
+{
+	uint64_t one = 1;
+	bool first;
+
+	pthread_mutex_lock(&lanes->mutex);
+	first = lanes->finished.n == 0;
+	queue_push(&lanes->finished, job);
+	pthread_mutex_unlock(&lanes->mutex);
+	while (first && write(lanes->wake, &one, sizeof(one)) == -1 && errno == EINTR)
+		;
+}
+
+static void *thread_main(void *arg)
+{
+	struct lane_state *lane = arg;
+	const struct lanes_params *params = &lane->lanes->params;
+	void *scratch = params->scratch_new();
+	struct lane_job *job;
+
+	while ((job = wait_for_job(lane)) != NULL) {
+		uint64_t begin = now_ns();
+
+		if (atomic_load_explicit(&job->drop, memory_order_relaxed)) {
+			job->result = LANE_DROPPED;
+		} else if (begin >= job->deadline_ns || scratch == NULL) {
+			job->result = LANE_LATE;
+		} else {
+			params->work(scratch, job);
+			job->result = LANE_DONE;
+			note_cost(lane, now_ns() - begin);
+		}
+		finish(lane->lanes, job);
+	}
+	if (scratch != NULL)
+		params->scratch_free(scratch);
+	return NULL;
+}
+
+/* Signals are the loop's: a thread that took one would run nothing for it. */
+static int start_threads(struct lane_state *lane, unsigned n)
+{
+	sigset_t all, old;
+	int rc = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (rc == 0 && lane->threads_n < n) {
+		rc = pthread_create(&lane->threads[lane->threads_n], NULL, thread_main, lane);
+		if (rc == 0)
+			lane->threads_n++;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = rc;
+	return rc == 0 ? 0 : -1;
+}
+
+/* ---- the loop's side */
+
+static void deliver(struct lanes *lanes)
+{
+	struct queue batch;
+	struct lane_job *job;
+
+	pthread_mutex_lock(&lanes->mutex);
+	batch = lanes->finished;
+	if (batch.n == 0)
+		batch.last = &batch.first;
+	queue_init(&lanes->finished);
+	pthread_mutex_unlock(&lanes->mutex);
+	while ((job = queue_pop(&batch)) != NULL)
+		lanes->params.done(lanes->params.arg, job);
+}
+
+static void wake_ready(void *arg)
+{
+	struct lanes *lanes = arg;
+	uint64_t n;
+
+	if (read(lanes->wake, &n, sizeof(n)) == sizeof(n))
+		deliver(lanes);
+}
+
+struct lanes *lanes_new(struct loop *loop, const struct lanes_params *params)
+{
+	struct lanes *lanes = calloc(1, sizeof(*lanes));
+
+	if (lanes == NULL)
+		return NULL;
+	lanes->params = *params;
+	lanes->loop = loop;
+	pthread_mutex_init(&lanes->mutex, NULL);
+	queue_init(&lanes->finished);
+	for (int i = 0; i < LANES_N; i++) {
+		struct lane_state *lane = &lanes->lane[i];
+
+		lane->lanes = lanes;
+		queue_init(&lane->queue);
+		pthread_mutex_init(&lane->mutex, NULL);
+		pthread_cond_init(&lane->more, NULL);
+	}
+	lanes->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (lanes->wake == -1 ||
+	    (lanes->watch = watch_new(loop, lanes->wake, wake_ready, lanes)) == NULL)
+		goto fail;
+	for (int i = 0; i < LANES_N; i++) {
+		assert(params->threads[i] > 0 && params->threads[i] <= LANES_THREADS_MAX);
+		if (start_threads(&lanes->lane[i], params->threads[i]) == -1)
+			goto fail;
+	}
+	return lanes;
+fail:
+	lanes_free(lanes);
+	return NULL;
+}
+
+int lanes_submit(struct lanes *lanes, enum lane which, struct lane_job *job, uint32_t deadline_ms)
+{
+	struct lane_state *lane = &lanes->lane[which];
+	uint64_t allowed = deadline_ms * UINT64_C(1000000), wait;
+	int rc = -1;
+
+	job->deadline_ns = now_ns() + allowed;
+	atomic_init(&job->drop, false);
+	pthread_mutex_lock(&lane->mutex);
+	wait = lane->cost_ns * lane->queue.n / lane->threads_n;
+	if (lane->queue.n < lanes->params.queue_max && wait < allowed) {
+		queue_push(&lane->queue, job);
+		pthread_cond_signal(&lane->more);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return rc;
+}
+
+static void stop_lane(struct lane_state *lane)
+{
+	struct lane_job *job;
+
+	pthread_mutex_lock(&lane->mutex);
+	lane->stop = true;
+	pthread_cond_broadcast(&lane->more);
+	pthread_mutex_unlock(&lane->mutex);
+	for (unsigned i = 0; i < lane->threads_n; i++)
+		pthread_join(lane->threads[i], NULL);
+	while ((job = queue_pop(&lane->queue)) != NULL) {
+		job->result = LANE_STOPPED;
+		queue_push(&lane->lanes->finished, job); /* no thread is left to race with */
+	}
+}
+
+void lanes_free(struct lanes *lanes)
+{
+	if (lanes == NULL)
+		return;
+	for (int i = 0; i < LANES_N; i++)
+		stop_lane(&lanes->lane[i]);
+	deliver(lanes);
+	watch_free(lanes->watch);
+	if (lanes->wake != -1)
+		close(lanes->wake);
+	for (int i = 0; i < LANES_N; i++) {
+		pthread_mutex_destroy(&lanes->lane[i].mutex);
+		pthread_cond_destroy(&lanes->lane[i].more);
+	}
+	pthread_mutex_destroy(&lanes->mutex);
+	free(lanes);
+}
