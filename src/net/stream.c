@@ -166,6 +166,8 @@ struct stream *stream_accept(
 	/* Its first edge comes from the registration, so even this state is reached in a later turn. */
 	s->state = ssl != NULL ? STREAM_HANDSHAKE : STREAM_OPEN;
 	s->writable = true;
+	if (ssl != NULL && !SSL_is_server(ssl)) /* the side that speaks first */
+		stream_wake(s);
 	return s;
 }
 

@@ -51,8 +51,6 @@ static void pump(struct end *e)
 		for (size_t i = 0; i < n; i++)
 			block[i] = e->next++;
 		e->to_send -= n;
-		if (e->to_send == 0)
-			e->hold = false;
 		if (stream_write(e->stream, &iov, 1) == FLOW_STOP) {
 			e->stops++;
 			break;
@@ -255,9 +253,12 @@ static void test_a_missing_close_notify_shows(void **state)
 	while (server.opened == 0 || client.opened == 0) {
 		loop_turn(bed->loop);
 	}
+	stream_flush(client.stream);
 	shutdown(stream_fd(client.stream), SHUT_WR);
 	loop_run(bed->loop);
 	assert_int_equal(server.ended, 1);
+	assert_int_equal(server.got, 10);
+	assert_true(stream_truncated(server.stream));
 	stream_close(server.stream);
 	stream_close(client.stream);
 }
