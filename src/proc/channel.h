@@ -3,7 +3,7 @@
  * A message is one line of text without newline, at most CHANNEL_TEXT_MAX bytes, with at most
  * CHANNEL_FDS_MAX descriptors. Words are separated by one space; the last may hold spaces.
  *
- *   master to child: "listen MODE ADDRESS" + fd | "unlisten ADDRESS" | "resolved HOST TTL ADDR ADDR..." | "drain" | "stop" |
+ *   master to child: "listen SLOT LISTENER" + fd | "unlisten SLOT" | "resolved HOST TTL ADDR ADDR..." | "drain" | "stop" |
  *                    "reopen" | "key NAME" + fd | "keys-done" | "selfsigned NAMES" | "reload" + fd
  *   child to master: "ready" | "drained" | "key NAME ok SKIHEX TYPE" | "key NAME error TEXT" |
  *                    "keys-done ok|error TEXT" | "selfsigned PEM..." | "resolved HOST TTL ADDR ADDR..." | "failed TEXT"
@@ -29,8 +29,5 @@ struct channel *channel_new(struct loop *, int fd, const struct channel_events *
 /* Queued while the socket is full, up to 256 messages; 0, -1: the channel is dead or that full. fds stay the caller's. */
 int channel_send(struct channel *, const int *fds, int fds_n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void channel_free(struct channel *);                 /* closes; no callback follows */
-
-/* For the time before there is a loop (the master at start): waits up to ms. 0, -1: deadline, end or error. */
-int channel_read_now(int fd, char *text, size_t size, int *passed_fd, int ms);
 
 #endif
