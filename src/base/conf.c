@@ -196,7 +196,7 @@ static void parse_list(const struct parser *p, const struct conf_option *o,
 	struct list *list = (struct list *)(void *)(base + o->at);
 	const char *leaf = leaf_of(o);
 	const config_setting_t *s;
-	size_t room = 0;
+	size_t room = 0, before = conf_errors_n(p->errors);
 
 	conf_places_field(p->places, list, place);
 	for (int i = config_setting_index(first); (s = part(first, &i)) != NULL;)
@@ -208,11 +208,11 @@ static void parse_list(const struct parser *p, const struct conf_option *o,
 	}
 	for (int i = config_setting_index(first); (s = part(first, &i)) != NULL;)
 		parse_members(p, o, s, list);
-	if (conf_errors_n(p->errors) != 0)
-		return; /* what was refused is not counted */
-	if ((double)list->n < o->min || (o->max != 0 && (double)list->n > o->max))
+	if (room == 0 && conf_errors_n(p->errors) != before)
+		return; /* it was no list at all */
+	if ((double)room < o->min || (o->max != 0 && (double)room > o->max))
 		conf_errors_add(p->errors, place, "%.*s %s: %s", (int)strcspn(leaf, "["), leaf,
-		    list->n == 0 ? "is empty" : "has too few or too many members", o->help);
+		    room == 0 ? "is empty" : "has too few or too many members", o->help);
 }
 
 static void parse_members(const struct parser *p, const struct conf_option *o,

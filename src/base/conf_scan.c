@@ -203,6 +203,7 @@ static void name_at_top(struct scan *s)
 		return;
 	}
 	if (strcmp(here.file, n->first.file) == 0) {
+		s->again = false;
 		WRONG(s, "%.*s is given twice, first in line %u: leave one out", SHOWN(s),
 		    n->first.line);
 		return;
