@@ -154,10 +154,11 @@ static struct bytes data_take(struct chunk *chunk, struct bytes *in)
 	return data;
 }
 
+/* Divided, since the product may overflow. */
 static bool overhead_too_large(const struct chunk *chunk)
 {
 	return chunk->overhead > CHUNK_OVERHEAD_BYTES &&
-	       (chunk->overhead - CHUNK_OVERHEAD_BYTES) / CHUNK_OVERHEAD_RATIO >= chunk->data;
+	       (chunk->overhead - CHUNK_OVERHEAD_BYTES - 1) / CHUNK_OVERHEAD_RATIO >= chunk->data;
 }
 
 enum parse chunk_next(

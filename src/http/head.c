@@ -212,8 +212,8 @@ static enum parse request_target(struct facts *f)
 		return PARSE_BAD;
 	head->path = t.path;
 	head->query = t.query;
-	/* OPTIONS http://host without a path asks about the server (RFC 9112 section 3.2.4). */
-	if (options && t.form == TARGET_ABSOLUTE && head->query.at == NULL &&
+	/* OPTIONS http://host and nothing behind it asks about the server (RFC 9112 section 3.2.4). */
+	if (options && t.form == TARGET_ABSOLUTE &&
 	    t.authority.at + t.authority.len == head->target.at + head->target.len)
 		head->path = bytes_str("*");
 	head->target_flags = target_oddities(head->path, head->query) & 0xff;

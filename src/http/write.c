@@ -167,6 +167,7 @@ void write_field_str(struct writer *w, const char *name, const char *value)
 
 void write_field_number(struct writer *w, const char *name, uint64_t value)
 {
+	assert(all(bytes_str(name), OCTET_TOKEN));
 	writer_str(w, name);
 	writer_str(w, ": ");
 	write_number(w, value);

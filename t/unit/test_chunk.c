@@ -135,6 +135,10 @@ static void test_failure_is_final_and_says_where(void **state)
 	in = bytes_str("0\r\n\r\n");
 	assert_int_equal(chunk_next(&chunk, &in, &data, &verdict), PARSE_BAD);
 	assert_false(chunk.done);
+	in = bytes_str("0\r\n\rX");
+	chunk_init(&chunk, MESSAGE_REQUEST);
+	assert_int_equal(chunk_next(&chunk, &in, &data, &verdict), PARSE_BAD);
+	assert_false(chunk.done);
 }
 
 /* Chunks of one byte behind an extension of that length, until refused; how many passed. */
@@ -168,6 +172,31 @@ static void test_overhead_is_bounded_by_the_data(void **state)
 	assert_true(n <= CHUNK_OVERHEAD_BYTES / (206 - CHUNK_OVERHEAD_RATIO) + 1);
 }
 
+/* After that much data and overhead, one more byte around it. */
+static enum parse one_more(uint64_t data_bytes, uint64_t overhead)
+{
+	struct bytes in = bytes_str("1"), data;
+	struct chunk chunk;
+	struct verdict verdict;
+
+	chunk_init(&chunk, MESSAGE_REQUEST);
+	chunk.data = data_bytes;
+	chunk.overhead = overhead;
+	return chunk_next(&chunk, &in, &data, &verdict);
+}
+
+static void test_overhead_is_bounded_to_the_byte(void **state)
+{
+	uint64_t most = CHUNK_OVERHEAD_BYTES + 10 * CHUNK_OVERHEAD_RATIO;
+
+	(void)state;
+	assert_int_equal(one_more(0, CHUNK_OVERHEAD_BYTES - 1), PARSE_MORE);
+	assert_int_equal(one_more(0, CHUNK_OVERHEAD_BYTES), PARSE_BAD);
+	assert_int_equal(one_more(10, most - 1), PARSE_MORE);
+	assert_int_equal(one_more(10, most), PARSE_BAD);
+	assert_int_equal(one_more(UINT64_MAX / 2, most), PARSE_MORE);
+}
+
 /* A last chunk with a trailer line of that many bytes, CRLF included. */
 static enum parse trailer_of(size_t len)
 {
@@ -198,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_taken_behind_the_end),
 		cmocka_unit_test(test_failure_is_final_and_says_where),
 		cmocka_unit_test(test_overhead_is_bounded_by_the_data),
+		cmocka_unit_test(test_overhead_is_bounded_to_the_byte),
 		cmocka_unit_test(test_trailers_are_bounded_to_the_byte),
 	};
 
