@@ -95,6 +95,18 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 		work(s);
 }
 
+/* A write met a reset: what the other side had said before it lies there still. */
+static void last_words(struct stream *s)
+{
+	uint64_t before;
+
+	do {
+		before = s->received;
+		stream_read(s);
+	} while (s->state == STREAM_OPEN && !s->paused && !s->eof && s->received != before &&
+		 buffer_len(&s->inbuf) < STREAM_INPUT_MAX);
+}
+
 static void turn_cb(struct later *later)
 {
 	struct stream *s = CONTAINER_OF(later, struct stream, turn);
@@ -102,7 +114,11 @@ static void turn_cb(struct later *later)
 	if (s->state == STREAM_DEAD)
 		return;
 	if (s->failure != REASON_NONE) {
-		s->events->closed(s->arg, s->failure);
+		if ((s->failure == REASON_RESET || s->failure == REASON_IO) &&
+		    s->state == STREAM_OPEN && !s->paused && !s->eof)
+			last_words(s);
+		if (s->state != STREAM_DEAD)
+			s->events->closed(s->arg, s->failure);
 		return;
 	}
 	if (s->woken) {

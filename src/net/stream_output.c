@@ -216,7 +216,7 @@ void stream_writable(struct stream *s)
 		ssize_t n = send(s->fd, b.at, b.len, MSG_NOSIGNAL);
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			stream_fail(
+			stream_fail_later(
 			    s, errno == ECONNRESET || errno == EPIPE ? REASON_RESET : REASON_IO);
 			return;
 		}
