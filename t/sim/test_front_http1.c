@@ -293,6 +293,40 @@ static void an_early_answer_is_passed_on_and_the_rest_of_the_request_dropped(voi
 	close(backend);
 }
 
+/* The reset that follows its answer may be met by our writing first. */
+static void an_answer_is_not_lost_to_the_reset_after_it(void **state)
+{
+	static char block[65536];
+
+	(void)state;
+	for (int round = 0; round < 30; round++) {
+		struct sim_gateway *g = started(1);
+		int client = sim_client(g, NULL), backend;
+		char head[1024];
+
+		sim_send(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
+		backend = sim_accept(g, 0);
+		sim_read_head(g, backend, head, sizeof(head));
+		for (int i = 0; i < round; i++) {
+			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
+			sim_turns(g, 1);
+		}
+		/* Now the one, now the other is first in the loop's turn. */
+		if (round % 4 == 1)
+			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
+		sim_send(backend, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno");
+		if (round % 2 == 0)
+			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
+		close(backend);
+		if (round % 3 == 0)
+			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
+		sim_expect(g, client,
+		    "HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+		close(client);
+		sim_gateway_stop(g);
+	}
+}
+
 static void lingering_ends_after_so_many_bytes(void **state)
 {
 	struct sim_gateway *g = started(1);
@@ -662,6 +696,7 @@ int main(void)
 		cmocka_unit_test(expect_is_answered_here_and_not_passed_on),
 		cmocka_unit_test(expect_of_a_request_that_is_refused_gets_no_100),
 		cmocka_unit_test(an_early_answer_is_passed_on_and_the_rest_of_the_request_dropped),
+		cmocka_unit_test(an_answer_is_not_lost_to_the_reset_after_it),
 		cmocka_unit_test(lingering_ends_after_so_many_bytes),
 		cmocka_unit_test(what_is_no_request_is_answered_and_nothing_after_it_read),
 		cmocka_unit_test(a_bad_chunk_ends_the_request_at_the_back_end_too),

@@ -146,8 +146,10 @@ static void resume(struct front *front)
 	if (!f->stopped)
 		return;
 	f->stopped = false;
-	front_state_set(f, FRONT_BODY);
 	stream_resume(f->stream);
+	/* The STOP may have been about the last of the body. */
+	if (f->state == FRONT_BODY)
+		front_state_set(f, FRONT_BODY);
 }
 
 static void done(struct front *front, struct exchange *x)
