@@ -58,12 +58,18 @@ static int passphrase_cb(char *buf, int size, int rwflag, void *arg)
 
 static EVP_PKEY *parse(struct bytes pem, char *why, size_t size)
 {
-	BIO *bio = BIO_new_mem_buf(pem.at, (int)pem.len);
+	static const char mark[] = "PRIVATE KEY-----";
+	BIO *bio;
 	EVP_PKEY *pkey;
 	bool encrypted = false;
 	unsigned long err;
 
-	if (bio == NULL) {
+	/* libcrypto's own error is the same for no key and for an unknown one. */
+	if (pem.len == 0 || memmem(pem.at, pem.len, mark, sizeof(mark) - 1) == NULL) {
+		snprintf(why, size, "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)");
+		return NULL;
+	}
+	if ((bio = BIO_new_mem_buf(pem.at, (int)pem.len)) == NULL) {
 		snprintf(why, size, "out of memory");
 		return NULL;
 	}
@@ -74,9 +80,6 @@ static EVP_PKEY *parse(struct bytes pem, char *why, size_t size)
 		snprintf(why, size,
 		    "the key is encrypted: decrypt it (openssl pkey -in OLD -out NEW; chmod 600 "
 		    "NEW)");
-	else if (pkey == NULL && ERR_GET_LIB(err) == ERR_LIB_PEM &&
-		 ERR_GET_REASON(err) == PEM_R_NO_START_LINE)
-		snprintf(why, size, "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)");
 	else if (pkey == NULL)
 		snprintf(why, size,
 		    "the private key is damaged, or of a type that is not known here (%s)",

@@ -14,7 +14,7 @@
 #include "base/poison.h"
 
 struct message {
-	uint8_t at[TBS_MAX + 1];
+	uint8_t at[TBS_MAX + 60]; /* P-521 too */
 	size_t len;
 };
 
