@@ -18,18 +18,25 @@
 #define AT(field) offsetof(struct cachesvc_conf, field)
 
 static const struct conf_option options[] = {
-	{ "listen", CONF_STRINGS, NULL, NULL, "addresses: unix:/path, 127.0.0.1:6380", 0, 0, AT(listen), 0, 0 },
-	{ "max_memory", CONF_SIZE, NULL, "64M", "memory for all sessions, with their index", (double)STORE_MEMORY_MIN,
-	    (double)STORE_MEMORY_MAX, AT(max_memory), 0, 0 },
-	{ "user", CONF_STRING, NULL, NULL, "run as this user (name or number)", 0, 0, AT(user), 0, 0 },
-	{ "group", CONF_STRING, NULL, NULL, "and this group; default: the user's", 0, 0, AT(group), 0, 0 },
-	{ "caller_users", CONF_STRINGS, NULL, NULL, "users that may call on Unix sockets; default: the same user, and root",
-	    0, 0, AT(caller_users), 0, 0 },
-	{ "password_file", CONF_PATH, NULL, NULL, "a file whose first line AUTH must name; default: no AUTH", 0, 0,
-	    AT(password_file), 0, 0 },
-	{ "connections", CONF_INTEGER, NULL, "1024", "connections at most", 1, 65536, AT(connections), 0, 0 },
-	{ "idle_timeout", CONF_DURATION, NULL, "0s", "a connection that is idle for so long is closed; 0: never", 0,
-	    86400e3, AT(idle_timeout), 0, 0 },
+	{ "listen", CONF_STRINGS, NULL, NULL, "addresses: unix:/path, 127.0.0.1:6380", 0, 0,
+	    AT(listen), 0, 0 },
+	{ "max_memory", CONF_SIZE, NULL, "64M", "memory for all sessions, with their index",
+	    (double)STORE_MEMORY_MIN, (double)STORE_MEMORY_MAX, AT(max_memory), 0, 0 },
+	{ "user", CONF_STRING, NULL, NULL, "run as this user (name or number)", 0, 0, AT(user), 0,
+	    0 },
+	{ "group", CONF_STRING, NULL, NULL, "and this group; default: the user's", 0, 0, AT(group),
+	    0, 0 },
+	{ "caller_users", CONF_STRINGS, NULL, NULL,
+	    "users that may call on Unix sockets; default: the same user, and root", 0, 0,
+	    AT(caller_users), 0, 0 },
+	{ "password_file", CONF_PATH, NULL, NULL,
+	    "a file whose first line AUTH must name; default: no AUTH", 0, 0, AT(password_file), 0,
+	    0 },
+	{ "connections", CONF_INTEGER, NULL, "1024", "connections at most", 1, 65536,
+	    AT(connections), 0, 0 },
+	{ "idle_timeout", CONF_DURATION, NULL, "0s",
+	    "a connection that is idle for so long is closed; 0: never", 0, 86400e3,
+	    AT(idle_timeout), 0, 0 },
 };
 enum { OPTIONS_N = sizeof(options) / sizeof(options[0]) };
 
@@ -118,7 +125,7 @@ static void check_listen(const struct cachesvc_conf *conf, struct conf_errors *e
 {
 	struct endpoint e;
 
-	if (conf->listen.n == 0)
+	if (conf->listen.n == 0 && conf_errors_n(errors) == 0)
 		conf_reject(errors, &conf->listen,
 		    "nothing to listen on: add listen = [ \"unix:/run/sslgw/cache\" ]");
 	for (size_t i = 0; i < conf->listen.n; i++) {
@@ -141,13 +148,14 @@ struct cachesvc_conf *cachesvc_conf_new(
 
 	if (conf == NULL)
 		return NULL;
-	if (conf_parse(text, options, OPTIONS_N, conf, errors) == 0) {
+	/* Checked also where it is wrong: all errors are told at once. */
+	if (conf_parse(text, options, OPTIONS_N, conf, errors) == 0 || conf_errors_n(errors) > 0) {
 		check_users(conf, errors);
 		if (!embedded)
 			check_listen(conf, errors);
-		if (conf_errors_n(errors) == 0)
-			return conf;
 	}
+	if (conf_errors_n(errors) == 0)
+		return conf;
 	cachesvc_conf_free(conf);
 	return NULL;
 }

@@ -1,5 +1,495 @@
-/* main.c: the gateway's entry: options, then the role. */
-int main(void)
+/*
+ * main.c: sslgw-cachesvc: options, then the service, alone or as the child of a gateway's master
+ * ("embedded"): then the listening socket ("service"), a token that callers must AUTH with ("token")
+ * and the control channel ("channel") are inherited, and the end of the channel is the end of us.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cachesvc/cachesvc.h"
+#include "net/libraries.h"
+#include "net/listener.h"
+#include "proc/channel.h"
+#include "proc/inherited.h"
+#include "proc/notify.h"
+#include "proc/signals.h"
+
+#include "base/poison.h"
+
+#define PROGRAM "sslgw-cachesvc"
+#define DEFAULT_FILE SYSCONFDIR "/cachesvc.conf"
+
+enum {
+	LISTEN_MAX = 64,
+	TOKEN_BYTES = 32,
+	PASSWORD_MIN = 8,
+	PASSWORD_MAX = 256,
+	OWN_FDS = 32,
+	OPT_HELP = 256,
+	OPT_HELP_CONFIG
+};
+
+struct run {
+	const char *file;
+	bool embedded;
+	struct inherited inherited;
+	struct cachesvc_conf *conf;
+	struct loop *loop;
+	struct cachesvc *cachesvc;
+	struct signals *signals;
+	struct channel *channel; /* NULL: alone, or the master is gone */
+	int channel_fd;
+	int fds[LISTEN_MAX], fds_n; /* listening */
+	uint32_t connections;
+	bool stopping;
+	char secret[PASSWORD_MAX + 1];
+};
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "help-config", optional_argument, NULL, OPT_HELP_CONFIG },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* ---- the command line */
+
+static void print_help(FILE *out)
 {
+	fputs("usage: " PROGRAM " [-c FILE]\n"
+	      "       " PROGRAM " -t | -T [-c FILE]\n"
+	      "       " PROGRAM " -V | --help | --help-config\n"
+	      "\n"
+	      "The session cache of sslgw: RESP2, as Redis speaks it, in bounded memory.\n"
+	      "\n"
+	      "  -c FILE         configuration [" DEFAULT_FILE "]\n"
+	      "  -t              check the configuration and exit\n"
+	      "  -T              print the effective configuration and exit\n"
+	      "  -V              print versions\n"
+	      "  --help          print this\n"
+	      "  --help-config   print every option of the configuration file\n",
+	    out);
+}
+
+static int print_help_config(const char *form)
+{
+	const struct conf_option *options;
+	size_t n;
+
+	options = cachesvc_conf_options(&n);
+	if (form == NULL)
+		conf_print(stdout, options, n, CONF_HELP);
+	else if (strcmp(form, "mdoc") == 0)
+		conf_print(stdout, options, n, CONF_MDOC);
+	else if (strcmp(form, "sample") == 0)
+		conf_print(stdout, options, n, CONF_SAMPLE);
+	else {
+		fputs(PROGRAM ": --help-config takes mdoc or sample, or nothing\n", stderr);
+		return EXIT_USAGE;
+	}
 	return 0;
+}
+
+static int usage(const char *what)
+{
+	if (what != NULL)
+		fprintf(stderr, "%s: %s\n", PROGRAM, what);
+	fputs("try " PROGRAM " --help\n", stderr);
+	return EXIT_USAGE;
+}
+
+static void print_version(void)
+{
+	printf("%s %s\n", PROGRAM, PACKAGE_VERSION);
+	libraries_print(stdout);
+}
+
+/* ---- starting */
+
+/* Before anything is read: no core files, no ptrace by the same user. */
+static void harden(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+static struct cachesvc_conf *read_conf(const char *file, bool embedded, struct conf_errors *errors)
+{
+	struct conf_text *text = conf_text_read(file, errors);
+	struct cachesvc_conf *conf = NULL;
+
+	if (text != NULL)
+		conf = cachesvc_conf_new(text, embedded, errors);
+	conf_text_free(text);
+	return conf;
+}
+
+static void read_token(struct run *run)
+{
+	uint8_t token[TOKEN_BYTES];
+	int fd = inherited_take(&run->inherited, "token");
+
+	if (fd < 0 || inherited_read_secret(fd, token, sizeof(token)) != 0)
+		fatalx(EXIT_RUNTIME, "embedded, but without a token: start sslgw, not " PROGRAM);
+	for (size_t i = 0; i < sizeof(token); i++)
+		snprintf(run->secret + 2 * i, 3, "%02x", token[i]);
+	explicit_bzero(token, sizeof(token));
+}
+
+static void read_password(struct run *run)
+{
+	const char *file = run->conf->password_file;
+	FILE *in = fopen(file, "re");
+	size_t len;
+
+	if (in == NULL)
+		fatal(EXIT_CONFIG, "%s: password_file %s", conf_where(&run->conf->password_file),
+		    file);
+	setvbuf(in, NULL, _IONBF, 0); /* no copy of it in a buffer that nobody wipes */
+	if (fgets(run->secret, sizeof(run->secret), in) == NULL)
+		run->secret[0] = '\0';
+	fclose(in);
+	len = strcspn(run->secret, "\r\n");
+	run->secret[len] = '\0';
+	if (len < PASSWORD_MIN || len >= PASSWORD_MAX)
+		fatalx(EXIT_CONFIG,
+		    "%s: password_file %s: the first line has to have %d to %d bytes",
+		    conf_where(&run->conf->password_file), file, PASSWORD_MIN, PASSWORD_MAX - 1);
+}
+
+/* As many descriptors as connections, if they can be had. */
+static uint32_t connections_of(const struct cachesvc_conf *conf)
+{
+	struct rlimit limit;
+	uint64_t want = (uint64_t)conf->connections + OWN_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return (uint32_t)conf->connections;
+	if (limit.rlim_cur < want) {
+		limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= want)
+		return (uint32_t)conf->connections;
+	if (limit.rlim_cur <= 2 * OWN_FDS)
+		fatalx(EXIT_RUNTIME, "%llu descriptors are too few: raise the limit (ulimit -n)",
+		    (unsigned long long)limit.rlim_cur);
+	log_warnx(
+	    "connections = %lld, but %llu descriptors allow %llu: raise the limit (ulimit -n)",
+	    (long long)conf->connections, (unsigned long long)limit.rlim_cur,
+	    (unsigned long long)limit.rlim_cur - OWN_FDS);
+	return (uint32_t)limit.rlim_cur - OWN_FDS;
+}
+
+/* A Unix socket that an earlier run left behind is in nobody's use: connecting to it is refused. */
+static void remove_stale(const struct endpoint *e)
+{
+	const struct sockaddr_un *un = (const void *)&e->addr;
+	struct stat st;
+	int fd;
+
+	if (e->addr.ss_family != AF_UNIX || un->sun_path[0] == '\0' ||
+	    lstat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&e->addr, e->len) != 0 &&
+	    errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int open_socket(const struct run *run, const char *address)
+{
+	struct endpoint e;
+	int fd;
+
+	if (endpoint_parse(&e, address) != 0)
+		fatalx(EXIT_CONFIG, "%s is no address", address); /* checked before: not reached */
+	remove_stale(&e);
+	fd = listener_socket(&e, false);
+	if (fd < 0)
+		fatal(EXIT_RUNTIME, "%s: cannot listen on %s", conf_where(&run->conf->listen),
+		    address);
+	return fd;
+}
+
+static void drop_rights(const struct cachesvc_conf *conf)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (conf->user == NULL && conf->group == NULL)
+		return;
+	uid = getuid();
+	gid = getgid();
+	if ((conf->user != NULL && cachesvc_conf_user(conf->user, &uid, &gid) != 0) ||
+	    (conf->group != NULL && cachesvc_conf_group(conf->group, &gid) != 0))
+		fatalx(EXIT_CONFIG, "user or group is gone"); /* checked before */
+	if (uid == getuid() && gid == getgid() && getuid() != 0)
+		return;
+	if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
+	    setresuid(uid, uid, uid) != 0)
+		fatal(EXIT_RUNTIME, "cannot become user %s: start as root, or leave user out",
+		    conf->user != NULL ? conf->user : "");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* changing the user may have set it */
+}
+
+/* ---- running */
+
+static void stop_now(void *arg)
+{
+	struct run *run = arg;
+
+	if (run->channel != NULL)
+		channel_send(run->channel, NULL, 0, "drained");
+	loop_stop(run->loop);
+}
+
+static void stop(struct run *run)
+{
+	if (run->stopping) {
+		loop_stop(run->loop);
+		return;
+	}
+	run->stopping = true;
+	notify_send("STOPPING=1");
+	cachesvc_drain(run->cachesvc, stop_now, run);
+}
+
+/* What can be changed while it runs is nothing yet; whether the next start would work can be said. */
+static void reload(struct run *run)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct cachesvc_conf *conf;
+
+	if (run->embedded || errors == NULL) {
+		conf_errors_free(errors);
+		return;
+	}
+	conf = read_conf(run->file, false, errors);
+	for (size_t i = 0; i < conf_errors_n(errors); i++)
+		log_errorx("%s", conf_errors_at(errors, i));
+	log_info("%s: %s; a change of it takes a restart", run->file,
+	    conf != NULL ? "the configuration is good" : "the configuration is wrong");
+	cachesvc_conf_free(conf);
+	conf_errors_free(errors);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	if (signo == SIGHUP)
+		reload(arg);
+	else if (signo != SIGUSR1) /* logs go to stderr: nothing to open anew */
+		stop(arg);
+}
+
+static void on_message(void *arg, char *text, int *fds, int fds_n)
+{
+	for (int i = 0; i < fds_n; i++)
+		close(fds[i]);
+	if (strcmp(text, "drain") == 0 || strcmp(text, "stop") == 0)
+		stop(arg);
+}
+
+/* The master is dead: whoever follows it starts a cache of its own. */
+static void on_closed(void *arg)
+{
+	struct run *run = arg;
+
+	channel_free(run->channel);
+	run->channel = NULL;
+	loop_stop(run->loop);
+}
+
+static const struct channel_events channel_events = { on_message, on_closed };
+
+static struct cachesvc_params params_of(const struct run *run)
+{
+	const struct conf_strings *users = &run->conf->caller_users;
+	struct cachesvc_params params = {
+		.max_memory = run->conf->max_memory,
+		.connections = run->connections,
+		.idle_ms = (uint32_t)run->conf->idle_timeout,
+		.secret = bytes_str(run->secret),
+		.callers = { getuid(), 0 },
+		.callers_n = users->n > 0 ? 0 : 2,
+	};
+
+	for (size_t i = 0; i < users->n; i++)
+		if (cachesvc_conf_user(users->at[i], &params.callers[params.callers_n], NULL) == 0)
+			params.callers_n++;
+	return params;
+}
+
+/* Sockets, secrets and limits: what may take rights that go next. */
+static void take_what_needs_rights(struct run *run)
+{
+	if (run->embedded) {
+		run->fds[run->fds_n++] = inherited_take(&run->inherited, "service");
+		if (run->fds[0] < 0)
+			fatalx(EXIT_RUNTIME,
+			    "embedded, but without a socket: start sslgw, not " PROGRAM);
+		read_token(run);
+	} else {
+		for (size_t i = 0; i < run->conf->listen.n && run->fds_n < LISTEN_MAX; i++)
+			run->fds[run->fds_n++] = open_socket(run, run->conf->listen.at[i]);
+		if (run->conf->password_file != NULL)
+			read_password(run);
+	}
+	run->connections = connections_of(run->conf);
+}
+
+static void start(struct run *run)
+{
+	static const int signals[] = { SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, 0 };
+	struct cachesvc_params params = params_of(run);
+
+	run->loop = loop_new();
+	if (run->loop == NULL)
+		fatal(EXIT_RUNTIME, "no event loop");
+	run->cachesvc = cachesvc_new(run->loop, &params);
+	if (run->cachesvc == NULL)
+		fatal(EXIT_RUNTIME, "max_memory: cannot have %llu bytes",
+		    (unsigned long long)params.max_memory);
+	explicit_bzero(run->secret, sizeof(run->secret));
+	run->signals = signals_new(run->loop, signals, on_signal, run);
+	if (run->embedded)
+		run->channel = channel_new(run->loop, run->channel_fd, &channel_events, run);
+	if (run->signals == NULL || (run->embedded && run->channel == NULL))
+		fatal(EXIT_RUNTIME, "no memory");
+}
+
+/* " 127.0.0.1:6380", as bound. */
+static void add_address(char *text, size_t size, int fd)
+{
+	struct endpoint local = { .len = sizeof(local.addr) };
+	char address[ENDPOINT_TEXT_MAX];
+
+	if (getsockname(fd, (struct sockaddr *)&local.addr, &local.len) != 0)
+		return;
+	strlcat(text, " ", size);
+	strlcat(text, endpoint_text(&local, address, sizeof(address)), size);
+}
+
+static void serve(struct run *run)
+{
+	char ready[1024] = "ready:";
+
+	for (int i = 0; i < run->fds_n; i++) {
+		add_address(ready, sizeof(ready), run->fds[i]);
+		if (cachesvc_listen(run->cachesvc, run->fds[i]) != 0)
+			fatal(EXIT_RUNTIME, "no memory to listen");
+	}
+	if (run->embedded)
+		channel_send(run->channel, NULL, 0, "ready");
+	else
+		fprintf(stderr, "%s\n", ready);
+	notify_send("READY=1");
+	if (loop_run(run->loop) != 0)
+		fatal(EXIT_RUNTIME, "the event loop failed");
+}
+
+static void finish(struct run *run)
+{
+	channel_free(run->channel);
+	signals_free(run->signals);
+	cachesvc_free(run->cachesvc);
+	loop_free(run->loop);
+	for (size_t i = 0; !run->embedded && i < run->conf->listen.n; i++)
+		if (strncmp(run->conf->listen.at[i], "unix:/", 6) == 0)
+			unlink(run->conf->listen.at[i] + strlen("unix:"));
+	cachesvc_conf_free(run->conf);
+}
+
+static int run_service(struct run *run, bool check, bool dump)
+{
+	struct conf_errors *errors = conf_errors_new();
+	const struct conf_option *options;
+	size_t n;
+
+	if (errors == NULL)
+		fatal(EXIT_RUNTIME, "no memory");
+	run->conf = read_conf(run->file, run->embedded, errors);
+	if (run->conf == NULL)
+		conf_errors_print(errors, stderr);
+	conf_errors_free(errors);
+	if (run->conf == NULL)
+		return EXIT_CONFIG;
+	if (check || dump) {
+		options = cachesvc_conf_options(&n);
+		if (dump)
+			conf_dump(stdout, options, n, run->conf);
+		else
+			printf("%s: the configuration is good\n", run->file);
+		cachesvc_conf_free(run->conf);
+		return 0;
+	}
+	take_what_needs_rights(run);
+	drop_rights(run->conf);
+	start(run);
+	serve(run);
+	finish(run);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct run *run;
+	bool check = false, dump = false;
+	int option;
+
+	harden();
+	setproctitle_init(argc, argv, environ);
+	log_init(PROGRAM);
+	run = calloc(1, sizeof(*run));
+	if (run == NULL)
+		fatal(EXIT_RUNTIME, "no memory");
+	run->file = DEFAULT_FILE;
+	inherited_load(&run->inherited);
+	run->channel_fd = inherited_take(&run->inherited, "channel");
+	run->embedded = run->channel_fd >= 0;
+	while ((option = getopt_long(argc, argv, "c:tTV", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			run->file = optarg;
+			break;
+		case 't':
+			check = true;
+			break;
+		case 'T':
+			dump = true;
+			break;
+		case 'V':
+			print_version();
+			return 0;
+		case OPT_HELP:
+			print_help(stdout);
+			return 0;
+		case OPT_HELP_CONFIG:
+			return print_help_config(optarg);
+		default:
+			return usage(NULL);
+		}
+	}
+	if (optind < argc)
+		return usage("takes options only");
+	setproctitle(run->embedded ? "-" PROGRAM ": embedded" : "-" PROGRAM);
+	option = run_service(run, check, dump);
+	free(run);
+	return option;
 }
