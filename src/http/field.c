@@ -53,11 +53,14 @@ static const struct known known[NAME_MAX_LEN + 1][NAMES_PER_LENGTH] = {
 	[24] = { { "ms-aspnetcore-clientcert", FIELD_OWNED } },
 };
 
+/* CGI makes '_' of every octet that is no letter and no digit. */
 static uint8_t fold(uint8_t c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c | 0x20;
-	return c == '_' || c == '.' ? '-' : c;
+	uint8_t lower = c | 0x20;
+
+	if ((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9'))
+		return lower;
+	return '-';
 }
 
 static bool folds_to(struct bytes name, const char *folded)
@@ -84,8 +87,9 @@ enum field_id field_id(struct bytes name)
 
 	if (id == FIELD_OTHER || id == FIELD_OWNED)
 		return id;
-	if (memchr(name.at, '_', name.len) != NULL || memchr(name.at, '.', name.len) != NULL)
-		return FIELD_ALIKE;
+	for (size_t i = 0; i < name.len; i++)
+		if (name.at[i] != '-' && fold(name.at[i]) == '-')
+			return FIELD_ALIKE;
 	return id;
 }
 

@@ -1,9 +1,10 @@
 /*
  * field.h: field names and the comma lists in some values.
  *
- * CGI and IIS cannot tell X-Forwarded-For, X_Forwarded_For and X.Forwarded.For apart, so a name that
- * matters is recognised in all these spellings: without case, and with - _ . as one character. Only
- * the exact spelling (case aside) has the field's meaning; the others are never passed on.
+ * CGI, IIS and others cannot tell X-Forwarded-For, X_Forwarded_For and X.Forwarded.For apart (Apache
+ * of old: nor X!Forwarded!For), so a name that matters is recognised in all these spellings: without
+ * case, and with all that is no letter and no digit as one character. Only the exact spelling (case
+ * aside) has the field's meaning; the others are never passed on.
  */
 #ifndef HTTP_FIELD_H
 #define HTTP_FIELD_H

@@ -36,8 +36,8 @@ static const struct {
 	{ "Proxy-Authenticate", FIELD_HOP, true }, { "Proxy-Authorization", FIELD_HOP, true } };
 
 static const char *const others[] = { "", "X", "Cookie", "Accept", "X-Forwarded-Foo", "X-SSL-Cip",
-	"Hosts", "Hos", "Proxy-", "XForwardedFor", "X-Forwarded-Fo\xf2", "X-Forwarded For",
-	"Content-Type", "Set-Cookie", "Date", "X-Forwarded-Client-Certificate-And-More" };
+	"Hosts", "Hos", "Proxy-", "XForwardedFor", "X-Forwarded-Fo\xf2", "Content-Type",
+	"Set-Cookie", "Date", "X-Forwarded-Client-Certificate-And-More" };
 
 /* The same name with c for each separator, in capitals or not. */
 static struct bytes respelled(const char *name, char separator, bool capitals, char *buf)
@@ -58,7 +58,7 @@ static void test_owned_names_in_every_spelling(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
-		for (const char *separator = "-_."; *separator != '\0'; separator++)
+		for (const char *separator = "-_.!~+"; *separator != '\0'; separator++)
 			for (int capitals = 0; capitals < 2; capitals++) {
 				struct bytes name = respelled(owned[i], *separator, capitals, buf);
 
@@ -74,7 +74,7 @@ static void test_known_names_and_names_like_them(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-		for (const char *separator = "-_."; *separator != '\0'; separator++)
+		for (const char *separator = "-_.!~+"; *separator != '\0'; separator++)
 			for (int capitals = 0; capitals < 2; capitals++) {
 				struct bytes name = respelled(
 				    known[i].name, *separator, capitals, buf);
@@ -109,7 +109,7 @@ static void test_each_letter_of_a_name_counts(void **state)
 		for (size_t at = 0; at < name.len; at++) {
 			char old = buf[at];
 
-			buf[at] = '!';
+			buf[at] = old == '-' ? '0' : '-';
 			assert_int_equal(field_id(name), FIELD_OTHER);
 			buf[at] = old;
 		}
@@ -121,9 +121,11 @@ static void test_names_are_alike_without_case_and_separator(void **state)
 	(void)state;
 	assert_true(field_name_like(bytes_str("X-A_b.C"), bytes_str("x_a.B-c")));
 	assert_false(field_name_like(bytes_str("X-A"), bytes_str("X-AB")));
-	assert_false(field_name_like(bytes_str("X-A"), bytes_str("X+A")));
+	assert_false(field_name_like(bytes_str("X-A"), bytes_str("X0A")));
 	assert_true(field_name_like(bytes_str(""), bytes_str("")));
-	assert_false(field_name_like(bytes_str("[{"), bytes_str("{[")));
+	assert_true(field_name_like(bytes_str("A!b"), bytes_str("a-b")));
+	assert_false(field_name_like(bytes_str("a@b"), bytes_str("a`c")));
+	assert_false(field_name_like(bytes_str("0"), bytes_str("P")));
 }
 
 static void test_list_gives_each_element_once(void **state)

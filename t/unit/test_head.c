@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
+#include "http/guard.h"
 #include "http/head.h"
+#include "http/parse.h"
 #include "http/target.h"
 
 #include "base/poison.h"
@@ -209,6 +211,66 @@ static void test_announced_length_of_an_answer_without_body(void **state)
 	assert_true(bytes_equal_str(f->head.phrase, "N"));
 }
 
+/* Two readings of the same bytes: where they differ, nothing passes. */
+static void test_guard_and_parser_must_agree(void **state)
+{
+	struct fixture *f = *state;
+	struct bytes in = bytes_str("GET /abc HTTP/1.1\r\nHost: a\r\n\r\n");
+	struct head_scan scan = { 0 }, wrong[5];
+
+	assert_int_equal(guard_head(MESSAGE_REQUEST, in, &limits, &scan, &f->verdict), PARSE_OK);
+	head_init(&f->head);
+	assert_int_equal(parse_head(MESSAGE_REQUEST, in, &scan, &f->head, &f->verdict), PARSE_OK);
+	for (size_t i = 0; i < 5; i++)
+		wrong[i] = scan;
+	wrong[0].lines++;
+	wrong[1].minor = 0;
+	wrong[2].target_len--;
+	wrong[3].method_len--;
+	wrong[4].at -= 2; /* the head would not be complete */
+	for (size_t i = 0; i < 5; i++) {
+		head_init(&f->head);
+		assert_int_equal(
+		    parse_head(MESSAGE_REQUEST, in, &wrong[i], &f->head, &f->verdict), PARSE_BAD);
+		assert_int_equal(f->verdict.reason, REASON_INTERNAL);
+	}
+}
+
+static void test_parser_reads_no_byte_behind_the_head(void **state)
+{
+	struct fixture *f = *state;
+	struct bytes in = bytes_str("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n!!!");
+	struct head_scan scan = { 0 };
+
+	assert_int_equal(guard_head(MESSAGE_REQUEST, in, &limits, &scan, &f->verdict), PARSE_OK);
+	scan.at += 3;
+	head_init(&f->head);
+	assert_int_equal(parse_head(MESSAGE_REQUEST, in, &scan, &f->head, &f->verdict), PARSE_BAD);
+	assert_int_equal(f->verdict.offset, in.len - 3);
+}
+
+static void test_status_that_says_a_reason_best(void **state)
+{
+	static const struct {
+		enum reason reason;
+		uint16_t status;
+	} cases[] = { { REASON_HOST, 400 }, { REASON_METHOD, 405 }, { REASON_BODY_SIZE, 413 },
+		{ REASON_TARGET_SIZE, 414 }, { REASON_EXPECT, 417 }, { REASON_MISDIRECTED, 421 },
+		{ REASON_HEAD_SIZE, 431 }, { REASON_FIELDS, 431 }, { REASON_METHOD_UNKNOWN, 501 },
+		{ REASON_VERSION, 505 } };
+	struct verdict verdict;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		assert_int_equal(verdict_status(cases[i].reason), cases[i].status);
+	for (enum reason reason = REASON_REQUEST_LINE; reason <= REASON_EXPECT; reason++) {
+		assert_int_equal(verdict_refuse(&verdict, MESSAGE_RESPONSE, reason, 7), PARSE_BAD);
+		assert_int_equal(verdict.status, 502);
+		assert_int_equal(reason_fault(verdict.reason), FAULT_BACKEND);
+		assert_int_equal(verdict.offset, 7);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -221,6 +283,9 @@ int main(void)
 		TEST(test_as_many_fields_as_the_struct_holds),
 		TEST(test_container_is_bounded),
 		TEST(test_announced_length_of_an_answer_without_body),
+		TEST(test_guard_and_parser_must_agree),
+		TEST(test_parser_reads_no_byte_behind_the_head),
+		TEST(test_status_that_says_a_reason_best),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
