@@ -122,16 +122,14 @@ static bool skip_comment(struct conf_lex *lex)
 	lex->start = lex->at;
 	lex->start_line = lex->line;
 	if (at_word(lex, "/*")) {
-		const char *close = memmem(lex->at + 2, left - 2, "*/", 2);
-
-		if (close == NULL) {
-			bad(lex, "a comment begins here and has no end: close it with */");
-			return false;
-		}
-		for (; lex->at < close; lex->at++)
+		for (lex->at += 2; lex->at < lex->end && !at_word(lex, "*/"); lex->at++)
 			lex->line += *lex->at == '\n';
-		lex->at = close + 2;
-		return true;
+		if (lex->at < lex->end) {
+			lex->at += 2;
+			return true;
+		}
+		bad(lex, "a comment begins here and has no end: close it with */");
+		return false;
 	}
 	lex->at = memchr(lex->at, '\n', left);
 	if (lex->at == NULL)

@@ -94,6 +94,8 @@ char *conf_scan(const struct conf_text *text, struct conf_errors *errors)
 			step(s);
 	}
 	fwrite(s->copied, 1, (size_t)(bytes + len - s->copied), s->out);
+	/* libconfig's scanner knows a comment only by the end of its line. */
+	fputc('\n', s->out);
 	if (fclose(s->out) != 0)
 		conf_errors_add(errors, &top, "out of memory");
 out:

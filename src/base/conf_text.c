@@ -515,11 +515,13 @@ static struct conf_text *text_new(char *bytes, size_t len)
 	t->len = len;
 	conf_lex_init(&lex, bytes, len);
 	while (conf_lex_next(&lex) != CONF_TOKEN_END && lex.token != CONF_TOKEN_BAD) {
-		struct mark *more;
+		struct mark *more = t->marks;
 
 		if (lex.token != CONF_TOKEN_MARK || !mark_parse(&lex, &m))
 			continue;
-		more = reallocarray(t->marks, t->marks_n + 1, sizeof(*more));
+		/* At each power of two: a text of marks alone must not cost their square. */
+		if ((t->marks_n & (t->marks_n - 1)) == 0)
+			more = reallocarray(more, t->marks_n * 2 + 1, sizeof(*more));
 		if (more == NULL) {
 			mark_clear(&m);
 			break;

@@ -226,7 +226,8 @@ static void hostile_texts_neither_crash_nor_hang(void **state)
 		{ "#@ \"x\" 1\n", 9, 100000, "sites is missing" },
 		{ "#@ \"x", 5, 100000, "sites is missing" },
 		{ "a", 1, 10000000, "= is missing" },
-		{ "/*", 2, 5000000, "a comment begins here" },
+		{ "/*", 2, 5000000, "a setting must stand here" },
+		{ "/* ", 3, 3000000, "a comment begins here" },
 	};
 
 	(void)state;
