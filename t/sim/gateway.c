@@ -103,6 +103,14 @@ void sim_gateway_start(struct sim_gateway *g)
 	assert_non_null(w->exchanges);
 }
 
+struct sim_gateway *sim_gateway_started(size_t servers)
+{
+	struct sim_gateway *g = sim_gateway_new(servers);
+
+	sim_gateway_start(g);
+	return g;
+}
+
 void sim_gateway_stop(struct sim_gateway *g)
 {
 	for (size_t i = 0; i < g->conns_n; i++)
@@ -326,4 +334,17 @@ bool sim_quiet(int fd)
 uint64_t sim_count(const struct sim_gateway *g, enum reason reason)
 {
 	return counter_get(g->worker.counters.reasons[reason]);
+}
+
+void sim_expect_page(struct sim_gateway *g, int fd, const char *first_line, bool closes)
+{
+	char head[1500];
+
+	sim_read_head(g, fd, head, sizeof(head));
+	assert_memory_equal(head, first_line, strlen(first_line));
+	assert_non_null(strstr(head, "Content-Type: text/html"));
+	assert_non_null(strstr(head, "\r\nDate: "));
+	assert_true(closes == (strstr(head, "Connection: close") != NULL));
+	if (closes)
+		sim_read_to_end(g, fd, head, sizeof(head));
 }

@@ -41,6 +41,7 @@ struct sim_gateway {
 /* A worker with one pool of so many servers, each listening on loopback. The conf may be changed before start. */
 struct sim_gateway *sim_gateway_new(size_t servers);
 void sim_gateway_start(struct sim_gateway *);
+struct sim_gateway *sim_gateway_started(size_t servers); /* both */
 void sim_gateway_stop(struct sim_gateway *); /* and frees it */
 
 int sim_client(struct sim_gateway *, struct conn **); /* the client's end, non-blocking */
@@ -57,5 +58,11 @@ size_t sim_read_to_end(
 void sim_until(struct sim_gateway *, bool (*)(void *), void *);
 bool sim_quiet(int fd); /* nothing to read now, and no end */
 uint64_t sim_count(const struct sim_gateway *, enum reason);
+
+/* A page of our own, its length and id unknown to the test. */
+void sim_expect_page(struct sim_gateway *, int fd, const char *first_line, bool closes);
+
+#define SIM_GET "GET /a?b HTTP/1.1\r\nHost: shop.example\r\nAccept: */*\r\n\r\n"
+#define SIM_OK "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
 
 #endif
