@@ -20,17 +20,21 @@ struct peers;
 struct ask;
 
 struct peers_params {
-	const char *name;                /* "key service", in log lines */
+	const char *name; /* "key service", in log lines */
 	const struct frame_codec *codec;
-	SSL_CTX *tls;                    /* NULL: plain */
-	uint32_t deadline_ms;            /* of an ask */
-	uint32_t in_flight_max;          /* per endpoint */
-	uint32_t connect_ms, ping_ms;    /* connect and TLS; idle ping interval, 0: none */
-	uid_t owner;                     /* Unix sockets: the uid that must have called listen(2); (uid_t)-1: any */
-	size_t (*hello)(void *arg, uint8_t *buf, size_t max); /* first message of a new connection (HELLO, AUTH); NULL: none */
-	enum parse (*welcome)(void *arg, struct bytes answer); /* its answer: OK, or BAD closes; NULL: any answer will do */
-	size_t (*ping)(void *arg, uint8_t *buf, size_t max);  /* an idle ping; its answer is dropped */
-	void (*number)(uint8_t *message, uint32_t id);        /* writes the id into a copy; NULL where ordered */
+	SSL_CTX *tls; /* NULL: plain */
+	uint32_t deadline_ms; /* of an ask */
+	uint32_t in_flight_max; /* per endpoint */
+	uint32_t connect_ms, ping_ms; /* connect and TLS; idle ping interval, 0: none */
+	uid_t owner; /* Unix sockets: the uid that must have called listen(2); (uid_t)-1: any */
+	size_t (*hello)(void *arg, uint8_t *buf,
+	    size_t max); /* first message of a new connection (HELLO, AUTH); NULL: none */
+	enum parse (*welcome)(void *arg,
+	    struct bytes answer); /* its answer: OK, or BAD closes; NULL: any answer will do */
+	size_t (*ping)(
+	    void *arg, uint8_t *buf, size_t max); /* an idle ping; its answer is dropped */
+	void (*number)(
+	    uint8_t *message, uint32_t id); /* writes the id into a copy; NULL where ordered */
 	void *arg;
 };
 
@@ -41,18 +45,20 @@ struct peers_choice {
 };
 
 struct peers *peers_new(struct loop *, const struct peers_params *); /* copied */
-void peers_free(struct peers *);                       /* asks in flight end as PEERS_LOST before it returns */
-int peers_set(struct peers *, const struct endpoint *, size_t n); /* kept, added, drained. 0, -1 no memory */
-void peers_connect(struct peers *);                    /* now, before the first ask (may be left out) */
+void peers_free(struct peers *); /* asks in flight end as PEERS_LOST before it returns */
+int peers_set(
+    struct peers *, const struct endpoint *, size_t n); /* kept, added, drained. 0, -1 no memory */
+void peers_connect(struct peers *); /* now, before the first ask (may be left out) */
 
 /* message is copied. NULL: nothing will follow, *why says what stood in the way (breaker open: at once).
  * done comes once, never inside peers_ask; answer is borrowed. deadline_ms 0: the params'. */
-struct ask *peers_ask(struct peers *, struct bytes message, struct peers_choice, uint32_t deadline_ms,
-	void (*done)(void *arg, enum peers_result, struct bytes answer), void *arg, enum peers_why *why);
-void ask_cancel(struct ask *);                         /* done will not be called */
+struct ask *peers_ask(struct peers *, struct bytes message, struct peers_choice,
+    uint32_t deadline_ms, void (*done)(void *arg, enum peers_result, struct bytes answer),
+    void *arg, enum peers_why *why);
+void ask_cancel(struct ask *); /* done will not be called */
 /* The user found the answer to make no sense: counts as a failure of that endpoint; within done() only. */
 void peers_blame(struct peers *, struct ask *);
-bool peers_usable(const struct peers *);               /* some endpoint's breaker is closed */
+bool peers_usable(const struct peers *); /* some endpoint's breaker is closed */
 uint32_t peers_in_flight(const struct peers *);
 /* Called when a connection is welcomed (for asks that were held back). */
 void peers_on_up(struct peers *, void (*up)(void *arg), void *arg);

@@ -15,18 +15,19 @@
 enum {
 	PEER_BACKOFF_MIN_MS = 50,
 	PEER_BACKOFF_MAX_MS = 1000,
-	PEER_MISSED_MAX = 3,   /* deadlines missed one after the other: closes */
-	PEER_LATE_MAX = 64,    /* slots that wait for an answer nobody wants: closes */
-	PEER_OWN_ASKS = 8,     /* hello, pings and probes beside in_flight_max */
+	PEER_MISSED_MAX = 3, /* deadlines missed one after the other: closes */
+	PEER_LATE_MAX = 64, /* slots that wait for an answer nobody wants: closes */
+	PEER_OWN_ASKS = 8, /* hello, pings and probes beside in_flight_max */
 	PEER_TCP_TIMEOUT_MS = 3000, /* TCP_USER_TIMEOUT */
-	PEER_PROBE_WAIT_MS = 200,   /* a due probe waits so long for an ask to copy; then it is a ping */
+	PEER_PROBE_WAIT_MS =
+	    200, /* a due probe waits so long for an ask to copy; then it is a ping */
 };
 
 enum ask_kind { ASK_USER, ASK_HELLO, ASK_PING, ASK_PROBE };
 enum ask_state {
 	ASK_QUEUED, /* the connection is not up yet */
 	ASK_SENT,
-	ASK_LATE,   /* ordered codecs: done was called or is not wanted; the answer will be dropped */
+	ASK_LATE, /* ordered codecs: done was called or is not wanted; the answer will be dropped */
 };
 
 TAILQ_HEAD(asks, ask);
@@ -38,58 +39,58 @@ struct ask {
 	enum ask_kind kind;
 	enum ask_state state;
 	bool blamed;
-	uint32_t id;            /* where not ordered */
+	uint32_t id; /* where not ordered */
 	uint32_t deadline_ms;
 	uint64_t sent_ms;
 	struct deadline deadline;
-	uint8_t *held;          /* heap; the message of a queued ask */
+	uint8_t *held; /* heap; the message of a queued ask */
 	size_t held_len;
 	void (*done)(void *arg, enum peers_result, struct bytes answer); /* NULL: nobody waits */
 	void *arg;
 };
 
 /* X(constant, name) */
-#define PEER_STATES(X) \
-	X(PEER_DOWN, "down")             /* never connected yet */ \
-	X(PEER_WAITING, "waiting")       /* for the back-off's end */ \
-	X(PEER_CONNECTING, "connecting") /* TCP and TLS */ \
-	X(PEER_WELCOMING, "welcoming")   /* the hello's answer is awaited */ \
-	X(PEER_UP, "up") \
-	X(PEER_GONE, "gone")             /* freed after the turn */
+#define PEER_STATES(X)                                                                             \
+	X(PEER_DOWN, "down") /* never connected yet */                                             \
+	X(PEER_WAITING, "waiting") /* for the back-off's end */                                    \
+	X(PEER_CONNECTING, "connecting") /* TCP and TLS */                                         \
+	X(PEER_WELCOMING, "welcoming") /* the hello's answer is awaited */                         \
+	X(PEER_UP, "up")                                                                           \
+	X(PEER_GONE, "gone") /* freed after the turn */
 
 enum peer_state {
 #define X(id, name) id,
 	PEER_STATES(X)
 #undef X
-	PEER_STATES_N
+	    PEER_STATES_N
 };
 
 struct peer {
 	struct peers *peers;
 	struct loop *loop;
 	struct endpoint endpoint;
-	uint64_t id;             /* hash of the endpoint's text, for the rendezvous */
+	uint64_t id; /* hash of the endpoint's text, for the rendezvous */
 	enum peer_state state;
-	bool leaving;            /* no longer of the set: goes when its last ask is over */
-	bool blocked;            /* output is above high water */
-	bool asked;              /* something was sent since the ping timer last ran */
-	bool told;               /* "failed too often" was logged */
-	const char *why;         /* the last loss */
-	struct stream *stream;   /* NULL: none */
+	bool leaving; /* no longer of the set: goes when its last ask is over */
+	bool blocked; /* output is above high water */
+	bool asked; /* something was sent since the ping timer last ran */
+	bool told; /* "failed too often" was logged */
+	const char *why; /* the last loss */
+	struct stream *stream; /* NULL: none */
 	struct breaker breaker;
 	uint32_t backoff_ms;
-	uint32_t in_flight;      /* user's asks, queued and sent */
-	uint32_t own;            /* hello, pings, probes that wait */
+	uint32_t in_flight; /* user's asks, queued and sent */
+	uint32_t own; /* hello, pings, probes that wait */
 	uint32_t late;
-	uint32_t missed;         /* deadlines in a row */
-	uint64_t missed_ms;      /* when the last one was counted */
+	uint32_t missed; /* deadlines in a row */
+	uint64_t missed_ms; /* when the last one was counted */
 	struct asks queue, sent, ending;
-	struct ask **slots;      /* where not ordered: by the id's low half */
+	struct ask **slots; /* where not ordered: by the id's low half */
 	uint16_t *free_slots;
 	uint32_t free_slots_n;
-	uint16_t generation;     /* the id's high half */
+	uint16_t generation; /* the id's high half */
 	struct deadline deadline; /* of the state: back-off, connect and welcome, ping */
-	struct deadline probe;    /* the breaker is open: a ping, if no ask came to be copied */
+	struct deadline probe; /* the breaker is open: a ping, if no ask came to be copied */
 	struct later later;
 };
 
@@ -99,15 +100,15 @@ struct peers {
 	struct peer **at;
 	size_t n;
 	uint32_t leaving_n;
-	struct peer **leaving;   /* n of them */
+	struct peer **leaving; /* n of them */
 	uint32_t in_flight;
-	uint32_t open_n;         /* breakers that are open, of those in at */
+	uint32_t open_n; /* breakers that are open, of those in at */
 	bool freed;
 	struct asks spare;
 	uint32_t spare_n;
-	uint64_t chance;         /* state of the random numbers */
+	uint64_t chance; /* state of the random numbers */
 	struct hash_key hash_key;
-	uint8_t *scratch;        /* a message while it gets its number */
+	uint8_t *scratch; /* a message while it gets its number */
 	size_t scratch_cap;
 	void (*up)(void *arg);
 	void *up_arg;
@@ -116,31 +117,33 @@ struct peers {
 
 /* peers.c */
 uint32_t peers_chance(struct peers *);
-struct ask *ask_new(struct peer *, enum ask_kind);            /* NULL: no memory */
+struct ask *ask_new(struct peer *, enum ask_kind); /* NULL: no memory */
 void ask_move(struct ask *, struct asks *to);
-void ask_recycle(struct ask *);                               /* off its list, back to the spare ones */
-void ask_end(struct ask *, enum peers_result, struct bytes);  /* done, then recycled */
+void ask_recycle(struct ask *); /* off its list, back to the spare ones */
+void ask_end(struct ask *, enum peers_result, struct bytes); /* done, then recycled */
 
 /* peer.c */
 struct peer *peer_new(struct peers *, const struct endpoint *);
-void peer_free(struct peer *);                 /* its asks end as PEERS_LOST */
-void peer_leave(struct peer *);                /* goes when its last ask is over */
+void peer_free(struct peer *); /* its asks end as PEERS_LOST */
+void peer_leave(struct peer *); /* goes when its last ask is over */
 void peer_connect(struct peer *);
 bool peer_has_room(const struct peer *);
 void peer_ask(struct peer *, struct ask *, struct bytes message); /* sends or queues */
 void peer_probe(struct peer *, struct bytes message); /* sends a copy, if a probe is due */
 void peer_ok(struct peer *);
 void peer_failed(struct peer *);
-void peer_lost(struct peer *, enum peers_result, const char *why); /* closes; asks end; connects again */
-void peer_ask_over(struct peer *);             /* one of its asks has ended */
-void peer_up(struct peer *);                   /* the connection can be used: what was held back goes out */
+void peer_lost(
+    struct peer *, enum peers_result, const char *why); /* closes; asks end; connects again */
+void peer_ask_over(struct peer *); /* one of its asks has ended */
+void peer_up(struct peer *); /* the connection can be used: what was held back goes out */
 
 /* peer_io.c */
-int peer_slots_new(struct peer *);             /* 0, -1: no memory */
+int peer_slots_new(struct peer *); /* 0, -1: no memory */
 void peer_slot_free(struct peer *, struct ask *);
 void peer_send(struct peer *, struct ask *, struct bytes message);
-int peer_send_own(struct peer *, enum ask_kind, size_t (*make)(void *arg, uint8_t *buf, size_t max));
+int peer_send_own(
+    struct peer *, enum ask_kind, size_t (*make)(void *arg, uint8_t *buf, size_t max));
 void peer_ping(struct peer *);
-void peer_read(struct peer *);                 /* all answers that lie there */
+void peer_read(struct peer *); /* all answers that lie there */
 
 #endif

@@ -20,40 +20,48 @@ struct call;
 
 /* Who asks: from SO_PEERCRED for Unix sockets (uid), later the certificate. */
 struct identity {
-	bool local;      /* a Unix socket: uid, gid and pid are the peer's at connect(2) */
+	bool local; /* a Unix socket: uid, gid and pid are the peer's at connect(2) */
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
 	const char *name; /* first DNS SAN; "" for local */
 	const char *role; /* "sslgw:gateway"; "" for local */
-	void *user;       /* for the protocol's own use (authenticated or not); starts NULL, not owned */
+	void *user; /* for the protocol's own use (authenticated or not); starts NULL, not owned */
 };
 
 struct service_params {
 	const struct frame_codec *codec;
-	uint32_t conns_max;       /* above: closed at accept */
-	uint32_t calls_max;       /* in work, all connections; above: reading pauses */
-	uint32_t conn_calls_max;  /* in work, one connection; above: reading of it pauses */
-	uint32_t idle_ms;         /* no call and no byte: closed */
-	uint32_t stall_ms;        /* half a message, or answers not read: closed */
+	uint32_t conns_max; /* above: closed at accept */
+	uint32_t calls_max; /* in work, all connections; above: reading pauses */
+	uint32_t conn_calls_max; /* in work, one connection; above: reading of it pauses */
+	uint32_t idle_ms; /* no call and no byte: closed */
+	uint32_t stall_ms; /* half a message, or answers not read: closed */
 	/* Reply now or later, any order, exactly once, or call_close(). request is borrowed until return. */
 	void (*call)(void *arg, struct call *, struct bytes request);
-	void (*gone)(void *arg, struct call *); /* the caller left: drop the work; a reply is a no-op, but owed all the same */
+	void (*gone)(void *arg,
+	    struct call
+		*); /* the caller left: drop the work; a reply is a no-op, but owed all the same */
 	/* Bytes that are no message (may be NULL): a last answer to be sent before the close, into buf; its length. */
 	size_t (*bad)(void *arg, struct bytes input, uint8_t *buf, size_t max);
 };
 
-struct service *service_new(struct loop *, const struct service_params *, void *arg); /* params borrowed */
-int service_listen(struct service *, int fd, SSL_CTX *); /* fd listening, owned; ctx NULL: plain. 0 or -1 */
-void service_drain(struct service *, void (*done)(void *arg)); /* no new connections; done when all calls are answered */
+struct service *service_new(
+    struct loop *, const struct service_params *, void *arg); /* params borrowed */
+int service_listen(
+    struct service *, int fd, SSL_CTX *); /* fd listening, owned; ctx NULL: plain. 0 or -1 */
+void service_drain(struct service *,
+    void (*done)(void *arg)); /* no new connections; done when all calls are answered */
 void service_free(struct service *);
 size_t service_connections(const struct service *);
 
 struct identity *call_identity(struct call *); /* the connection's; never NULL */
-void *call_user(const struct call *);          /* what call_set_user left */
+void *call_user(const struct call *); /* what call_set_user left */
 void call_set_user(struct call *, void *);
-void call_reply(struct call *, const struct iovec *, int n); /* copies or sends; the call is gone after */
-void call_reply_last(struct call *, const struct iovec *, int n); /* the same; then the connection closes */
-void call_close(struct call *); /* instead of a reply: closes the connection (after earlier answers) */
+void call_reply(
+    struct call *, const struct iovec *, int n); /* copies or sends; the call is gone after */
+void call_reply_last(
+    struct call *, const struct iovec *, int n); /* the same; then the connection closes */
+void call_close(
+    struct call *); /* instead of a reply: closes the connection (after earlier answers) */
 
 #endif

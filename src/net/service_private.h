@@ -84,11 +84,11 @@ struct service {
 	TAILQ_HEAD(, service_listener) listeners;
 	struct conns conns;
 	struct conns waiting; /* by their entry `waiting` */
-	struct conns dead;    /* closed, with calls in work */
+	struct conns dead; /* closed, with calls in work */
 	struct calls spare;
 	uint32_t spare_n, work_n;
-	size_t conns_n;      /* in conns */
-	uint64_t told_ms;    /* when a failing accept was last said */
+	size_t conns_n; /* in conns */
+	uint64_t told_ms; /* when a failing accept was last said */
 	bool draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -97,8 +97,9 @@ struct service {
 
 /* Takes a connection in; fd and SSL are owned. -1: no memory, both are closed. */
 int service_conn_new(struct service *, int fd, SSL *);
-void service_conn_close(struct service_conn *);  /* tells gone() of its calls */
-void service_conn_finish(struct service_conn *); /* reads no more; closes when its answers have left */
+void service_conn_close(struct service_conn *); /* tells gone() of its calls */
+void service_conn_finish(
+    struct service_conn *); /* reads no more; closes when its answers have left */
 void service_conn_orphan(struct service_conn *); /* closes; its service is no more */
 void service_check_drained(struct service *);
 

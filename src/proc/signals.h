@@ -9,7 +9,8 @@
 struct signals;
 
 /* list ends with 0. SIGPIPE is ignored from then on. NULL: no memory. */
-struct signals *signals_new(struct loop *, const int *list, void (*got)(void *arg, int signo), void *arg);
+struct signals *signals_new(
+    struct loop *, const int *list, void (*got)(void *arg, int signo), void *arg);
 void signals_free(struct signals *); /* the default actions come back */
 
 #endif
