@@ -123,7 +123,9 @@ static void take_key(struct control *control, const char *name, int fd)
 
 	if (key == NULL || set == NULL) {
 		key_unref(key);
-		control->failed++;
+		/* Other files may lie in a folder of keys; the master knows whether one was meant. */
+		if (set == NULL || strstr(why, PEMKEYS_NONE) == NULL)
+			control->failed++;
 		channel_send(control->channel, NULL, 0, "key %s error %s", name,
 		    set == NULL ? "out of memory" : why);
 		return;

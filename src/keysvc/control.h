@@ -4,7 +4,8 @@
  *   "key NAME" + fd     -> "key NAME ok SKIHEX TYPE" | "key NAME error TEXT"   into the set being made
  *   "selfsigned NAMES"  -> "selfsigned PEM"; its key is in the set too. Names are parted by spaces
  *   "keys-done"         -> "keys-done ok" and the set is in force, or "keys-done error TEXT" if any of
- *                          the above failed: then the former set stays
+ *                          the above failed: then the former set stays. A file without a private key
+ *                          ("key NAME error holds no private key ...") is no failure of the set
  *   "reload" + fd       a new text of the configuration: callers, grants and TLS 1.2 modes from now on
  *   "reopen" logs the counts; "drain" answers what is asked, then -> "drained" and ends; "stop" ends
  * Sent by itself: "ready", when it listens.

@@ -66,7 +66,7 @@ static EVP_PKEY *parse(struct bytes pem, char *why, size_t size)
 
 	/* libcrypto's own error is the same for no key and for an unknown one. */
 	if (pem.len == 0 || memmem(pem.at, pem.len, mark, sizeof(mark) - 1) == NULL) {
-		snprintf(why, size, "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)");
+		snprintf(why, size, PEMKEYS_NONE " in PEM (-----BEGIN PRIVATE KEY-----)");
 		return NULL;
 	}
 	if ((bio = BIO_new_mem_buf(pem.at, (int)pem.len)) == NULL) {
@@ -112,7 +112,8 @@ struct key *pemkeys_read(int fd, const char *name, char *why, size_t size)
 	free(buf);
 	if (pkey == NULL)
 		return NULL;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IROTH) != 0)
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink > 0 &&
+	    (st.st_mode & S_IROTH) != 0)
 		log_warnx("%s: every user can read this private key: chmod 600 it", name);
 	return key_new(pkey, name, why, size);
 }
@@ -134,7 +135,7 @@ static void load_fd(struct load *load, int fd, const char *file, bool must)
 
 	if (key == NULL) {
 		/* Certificates may lie beside the keys in a folder. */
-		if (must || strstr(why, "holds no private key") == NULL)
+		if (must || strstr(why, PEMKEYS_NONE) == NULL)
 			load->failed(load->arg, file, why);
 		return;
 	}

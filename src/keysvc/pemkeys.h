@@ -7,6 +7,7 @@
 #include "keysvc/keystore.h"
 
 enum { PEMKEYS_FILE_MAX = 256 * 1024 };
+#define PEMKEYS_NONE "holds no private key" /* how why begins for a file of something else */
 
 /* The first private key of the file; certificates and parameters beside it are skipped. The descriptor
  * stays the caller's. NULL: why says what is wrong and how to mend it; it does not name the file. */
