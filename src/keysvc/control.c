@@ -275,7 +275,7 @@ struct control *control_new(
 	control->svc = svc;
 	control->conf = conf;
 	control->policy = policy;
-	control->op = keyop_new();
+	control->op = keyop_new(KEYOP_NO_SLOT);
 	control->channel = channel_new(loop, fd, &events, control);
 	if (control->op == NULL || control->channel == NULL) {
 		control_free(control);

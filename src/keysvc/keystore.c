@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keysvc/keyop.h"
+
 #include "base/poison.h"
 
 enum { SLOW_RSA_BITS = 3072 }; /* from here on a signature costs as much as five of RSA-2048 */
@@ -58,6 +60,8 @@ void key_unref(struct key *key)
 	assert(key->refs > 0);
 	if (--key->refs > 0)
 		return;
+	for (int i = 0; i < KEY_SLOTS; i++)
+		keyop_prepared_free(key->prepared[i]);
 	EVP_PKEY_free(key->pkey);
 	free(key->name);
 	free(key);

@@ -9,7 +9,9 @@
 #include "crypto/cert.h"
 #include "crypto/tbs.h"
 
-enum { KEYSTORE_MAX = 65536 };
+enum { KEYSTORE_MAX = 65536, KEY_SLOTS = 64 };
+
+struct keyop_prepared;
 
 struct key {
 	unsigned refs;
@@ -20,6 +22,9 @@ struct key {
 	enum tls12_mode tls12;
 	bool slow;            /* signs in the slow lane */
 	char *name;           /* the file's, for messages */
+	/* libcrypto's contexts, made at first use by the thread of that number in the key's lane, and used
+	 * by it alone; they go with the key. */
+	struct keyop_prepared *prepared[KEY_SLOTS];
 };
 
 /* Takes over pkey, also when it fails. NULL: why says what is wrong with it. */

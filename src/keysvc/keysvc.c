@@ -56,6 +56,7 @@ struct sign_job {
 };
 
 _Static_assert((size_t)EPOCH_ANSWER_MAX <= (size_t)ANSWER_MAX, "the scratch holds every answer");
+_Static_assert((size_t)LANES_THREADS_MAX <= (size_t)KEY_SLOTS, "each thread has a slot");
 _Static_assert((size_t)ANSWER_MAX + 64 <= (size_t)KEYLESS_BODY_MAX, "an answer fits a message");
 
 static const struct frame_codec codec = {
@@ -93,9 +94,9 @@ static void refuse(struct keysvc *svc, struct call *call, uint32_t id, enum audi
 
 /* ---- signatures */
 
-static void *scratch_new(void)
+static void *scratch_new(unsigned nth)
 {
-	return keyop_new();
+	return keyop_new(nth);
 }
 
 static void scratch_free(void *scratch)

@@ -22,6 +22,12 @@ struct queue {
 	unsigned n;
 };
 
+struct lane_thread {
+	struct lane_state *lane;
+	unsigned nth;
+	pthread_t id;
+};
+
 struct lane_state {
 	struct lanes *lanes;
 	pthread_mutex_t mutex;
@@ -30,7 +36,7 @@ struct lane_state {
 	bool stop;
 	uint64_t cost_ns; /* of a job, moving average; 0: none done yet */
 	unsigned threads_n; /* started; const after lanes_new */
-	pthread_t threads[LANES_THREADS_MAX];
+	struct lane_thread threads[LANES_THREADS_MAX];
 };
 
 struct lanes {
@@ -117,9 +123,10 @@ static void finish(struct lanes *lanes, struct lane_job *job)
 
 static void *thread_main(void *arg)
 {
-	struct lane_state *lane = arg;
+	const struct lane_thread *self = arg;
+	struct lane_state *lane = self->lane;
 	const struct lanes_params *params = &lane->lanes->params;
-	void *scratch = params->scratch_new();
+	void *scratch = params->scratch_new(self->nth);
 	struct lane_job *job;
 
 	while ((job = wait_for_job(lane)) != NULL) {
@@ -150,7 +157,10 @@ static int start_threads(struct lane_state *lane, unsigned n)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (rc == 0 && lane->threads_n < n) {
-		rc = pthread_create(&lane->threads[lane->threads_n], NULL, thread_main, lane);
+		struct lane_thread *thread = &lane->threads[lane->threads_n];
+
+		*thread = (struct lane_thread){ .lane = lane, .nth = lane->threads_n };
+		rc = pthread_create(&thread->id, NULL, thread_main, thread);
 		if (rc == 0)
 			lane->threads_n++;
 	}
@@ -246,7 +256,7 @@ static void stop_lane(struct lane_state *lane)
 	pthread_cond_broadcast(&lane->more);
 	pthread_mutex_unlock(&lane->mutex);
 	for (unsigned i = 0; i < lane->threads_n; i++)
-		pthread_join(lane->threads[i], NULL);
+		pthread_join(lane->threads[i].id, NULL);
 	while ((job = queue_pop(&lane->queue)) != NULL) {
 		job->result = LANE_STOPPED;
 		queue_push(&lane->lanes->finished, job); /* no thread is left to race with */

@@ -30,7 +30,7 @@ struct lane_job {
 struct lanes_params {
 	unsigned threads[LANES_N]; /* 1 to LANES_THREADS_MAX */
 	unsigned queue_max;        /* jobs that wait, in each lane */
-	void *(*scratch_new)(void);          /* for each thread; NULL: no memory */
+	void *(*scratch_new)(unsigned nth);  /* in each thread, its number in its lane; NULL: no memory */
 	void (*scratch_free)(void *);
 	void (*work)(void *scratch, struct lane_job *);      /* in a thread */
 	void (*done)(void *arg, struct lane_job *);          /* on the loop */

@@ -239,6 +239,8 @@ static int serve(
 	free(fds);
 	rc = loop_run(m->loop);
 	audit_log(keysvc_audit(m->svc));
+	for (size_t i = 0; m->control == NULL && m->conf != NULL && i < m->conf->listen.n; i++)
+		standalone_unlink(m->conf->listen.at[i]);
 	control_free(m->control);
 	keysvc_free(m->svc);
 	epochs_free(m->epochs);

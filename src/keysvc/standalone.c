@@ -47,7 +47,7 @@ static void on_loaded(void *arg, struct key *key)
 
 struct keystore *standalone_keys(const struct keysvc_conf *conf)
 {
-	struct loading loading = { conf, keyop_new(), 0 };
+	struct loading loading = { conf, keyop_new(KEYOP_NO_SLOT), 0 };
 	struct keystore *keys = keystore_new();
 
 	for (size_t i = 0; keys != NULL && loading.op != NULL && i < conf->keys.n; i++)
@@ -101,4 +101,9 @@ int standalone_listen(const char *address)
 	if (chmod(path, 0666) == -1)
 		log_warn("%s: chmod", path);
 	return fd;
+}
+
+void standalone_unlink(const char *address)
+{
+	unlink(address + strlen("unix:"));
 }

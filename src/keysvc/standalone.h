@@ -11,5 +11,6 @@
 struct keystore *standalone_keys(const struct keysvc_conf *);
 /* A listening Unix socket at "unix:/path"; a stale one is replaced. -1: said. */
 int standalone_listen(const char *address);
+void standalone_unlink(const char *address); /* at the end; may fail where rights were dropped */
 
 #endif

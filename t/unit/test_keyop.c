@@ -114,12 +114,11 @@ static void every_scheme_verifies(void **state)
 	};
 	struct key *keys[] = { key_of(EVP_RSA_gen(2048)), key_of(EVP_EC_gen("P-256")),
 		key_of(EVP_EC_gen("P-384")), key_of(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")) };
-	struct keyop *op = keyop_new();
+	struct keyop *op = keyop_new(*(unsigned *)*state);
 	struct bytes message = bytes_str("a message"), other = bytes_str("b message");
 	uint8_t out[KEYOP_SIGNATURE_MAX];
 	size_t len;
 
-	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct key *key = keys[cases[i].key];
 
@@ -163,7 +162,7 @@ static void spoilt_rsa_key_never_signs(void **state)
 	EVP_PKEY *good = EVP_RSA_gen(2048), *bad = NULL;
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	OSSL_PARAM *params = NULL, *p;
-	struct keyop *op = keyop_new();
+	struct keyop *op = keyop_new(0);
 	static const uint8_t zero[KEYOP_SIGNATURE_MAX];
 	uint8_t out[KEYOP_SIGNATURE_MAX];
 	struct key *key;
@@ -368,8 +367,11 @@ static void folders_give_all_their_keys(void **state)
 
 int main(void)
 {
+	unsigned slot = 5, none = KEYOP_NO_SLOT;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_scheme_verifies),
+		{ "every_scheme_verifies", every_scheme_verifies, NULL, NULL, &none },
+		{ "every_scheme_verifies_with_kept_contexts", every_scheme_verifies, NULL, NULL,
+		    &slot },
 		cmocka_unit_test(spoilt_rsa_key_never_signs),
 		cmocka_unit_test(pem_files_are_read),
 		cmocka_unit_test(unusable_files_say_why),

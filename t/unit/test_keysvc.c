@@ -81,7 +81,7 @@ static int setup(void **state)
 	f->policy.has_token = true;
 	f->policy.grants = GRANT_TLS_SIGN | GRANT_EPOCH_KEYS | GRANT_KEYS;
 	memset(f->policy.token, 0x77, sizeof(f->policy.token));
-	f->op = keyop_new();
+	f->op = keyop_new(KEYOP_NO_SLOT);
 	params.policy = &f->policy;
 	params.epochs = f->epochs = epochs_new(f->loop, &epochs);
 	f->svc = keysvc_new(f->loop, &params);

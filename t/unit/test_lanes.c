@@ -46,11 +46,12 @@ struct scratch {
 	pthread_t thread;
 };
 
-static void *scratch_new(void)
+static void *scratch_new(unsigned nth)
 {
 	struct scratch *s = calloc(1, sizeof(*s));
 
 	s->thread = pthread_self();
+	assert_true(nth < 4);
 	return s;
 }
 
