@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "base/log.h"
 #include "net/stream.h"
 #include "t/sim/gateway.h"
 
@@ -49,6 +50,7 @@ struct sim_gateway *sim_gateway_new(size_t servers)
 	struct sim_gateway *g = calloc(1, sizeof(*g));
 
 	assert_non_null(g);
+	log_set(LOG_TARGET_STDERR, LOG_LEVEL_WARN);
 	assert_true(servers <= SIM_SERVERS_MAX);
 	for (size_t i = 0; i < servers; i++) {
 		g->listeners[i] = listen_on_loopback(g->addresses[i], sizeof(g->addresses[i]));

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "base/log.h"
 #include "t/sim/scripted.h"
 
 #include "base/poison.h"
@@ -215,6 +216,7 @@ struct scripted *scripted_new(size_t servers)
 	size_t n = 0;
 
 	assert_non_null(b);
+	log_set(LOG_TARGET_STDERR, LOG_LEVEL_WARN);
 	b->front.ops = &front_ops;
 	b->pool.servers = servers;
 	b->pool.conf.connect_timeout = 1000;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -147,6 +148,31 @@ static void a_connection_that_is_refused_fails_with_nothing_sent(void **state)
 	sim_gateway_stop(g);
 }
 
+/* A server whose queue of connections is full says nothing at all. */
+static void opening_has_a_time_limit(void **state)
+{
+	struct sim_gateway *g = told_gateway();
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+	struct told t;
+	int full[4];
+
+	(void)state;
+	assert_int_equal(listen(g->listeners[0], 0), 0);
+	assert_int_equal(getsockname(g->listeners[0], (struct sockaddr *)&sin, &len), 0);
+	for (int i = 0; i < 4; i++) {
+		full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(full[i], (struct sockaddr *)&sin, sizeof(sin));
+	}
+	told_ask(&t, g);
+	told_expect(&t, "failed connect_timeout");
+	assert_int_equal(t.sent, 0);
+	assert_int_equal(told_idle_ones(g), 0);
+	for (int i = 0; i < 4; i++)
+		close(full[i]);
+	sim_gateway_stop(g);
+}
+
 static void a_body_is_framed_and_waits_for_the_connection(void **state)
 {
 	struct origin_request r = {
@@ -232,6 +258,7 @@ int main(void)
 		cmocka_unit_test(an_idle_connection_is_given_up_before_the_back_end_closes_it),
 		cmocka_unit_test(only_so_many_idle_connections_are_kept),
 		cmocka_unit_test(a_connection_that_is_refused_fails_with_nothing_sent),
+		cmocka_unit_test(opening_has_a_time_limit),
 		cmocka_unit_test(a_body_is_framed_and_waits_for_the_connection),
 		cmocka_unit_test(a_connection_that_is_owed_a_body_is_not_kept),
 		cmocka_unit_test(cancel_works_in_every_state),

@@ -35,6 +35,7 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 		x->began_ms = loop_now_ms(x->worker->loop);
 	exchange_state_set(x, EXCHANGE_ASKING);
 	x->reason = REASON_NONE;
+	x->server = upstream_server_text(x->upstream);
 	x->origin = upstream_origin(x->upstream, &exchange_origin_events, x);
 	x->origin->ops->start(x->origin, &request);
 	if (x->held_len > 0)

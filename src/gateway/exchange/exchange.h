@@ -20,6 +20,7 @@ void exchanges_free(struct exchanges *);
 
 /* Scratch for fronts, valid until they return to the loop or call into another room. */
 struct head *exchanges_head(struct exchanges *); /* to read a request's head into */
+const struct head_limits *exchanges_head_limits(const struct exchanges *);
 struct writer exchanges_writer(
     struct exchanges *); /* to write an answer's head with; HEAD_BYTES_MAX and some */
 

@@ -14,6 +14,7 @@
 #include "gateway/sites.h"
 #include "gateway/worker.h"
 #include "http/write.h"
+#include "base/bucket.h"
 #include "base/hash.h"
 
 enum {
@@ -22,6 +23,9 @@ enum {
 	EXCHANGE_HELD_BYTES = 16 * 1024, /* of a body, to be sent again */
 	EXCHANGES_FREE_MAX = 512, /* free ones kept */
 	EXCHANGES_HELD_FREE_MAX = 64,
+	EXCHANGES_COMPLAINTS_RATE = 10, /* log lines a second, a worker */
+	EXCHANGES_COMPLAINTS_BURST = 50,
+	EXCHANGES_LINE_BYTES = 16 * 1024, /* of a request's line, and of each field */
 	EXCHANGE_PEER_MAX = CLIENT_PEER_TEXT_MAX,
 };
 
@@ -67,6 +71,7 @@ struct exchange {
 	uint64_t tried; /* servers, by bit */
 	unsigned tries;
 	uint64_t began_ms; /* the first try */
+	const char *server; /* of the last try, as configured; NULL: none */
 
 	/* The answer. */
 	uint16_t status; /* 0: none yet */
@@ -90,9 +95,12 @@ struct exchanges {
 	void *held_free; /* each begins with the pointer to the next */
 	size_t held_free_n;
 	struct retry_budget budget;
+	struct bucket complaints;
+	uint64_t complaints_kept; /* since the last one that was said */
 	struct hash_key id_key;
 	char id_prefix[HEADERS_ID_LEN / 2];
 	uint64_t id_next;
+	struct head_limits limits; /* of requests' heads */
 	struct head *request; /* scratch: the request head that a front reads */
 	struct head *own; /* scratch: an origin_answer's head */
 	struct field *fields; /* scratch: an answer's fields that pass; HEAD_FIELDS_MAX */

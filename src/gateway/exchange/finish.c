@@ -5,10 +5,12 @@
 #include "config.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/counters.h"
+#include "base/log.h"
 #include "gateway/exchange/accesslog.h"
 #include "gateway/exchange/exchange_private.h"
 
@@ -16,8 +18,18 @@
 
 enum { OUT_BYTES = HEAD_BYTES_MAX + 4096 };
 
+static void complain(const struct exchange *);
 static void gone(struct later *);
 static void exchange_free(struct exchange *);
+
+static void limits_set(struct head_limits *limits, const struct gateway_conf *conf)
+{
+	limits->head_max = conf->limits.head < HEAD_BYTES_MAX ? conf->limits.head : HEAD_BYTES_MAX;
+	limits->line_max = limits->head_max < EXCHANGES_LINE_BYTES ? limits->head_max
+								   : EXCHANGES_LINE_BYTES;
+	limits->fields_max = conf->limits.fields < HEAD_FIELDS_MAX ? (unsigned)conf->limits.fields
+								   : HEAD_FIELDS_MAX;
+}
 
 struct exchanges *exchanges_new(struct worker *worker)
 {
@@ -27,7 +39,10 @@ struct exchanges *exchanges_new(struct worker *worker)
 	if (all == NULL)
 		return NULL;
 	all->worker = worker;
+	limits_set(&all->limits, worker->conf);
 	all->id_key = hash_key_random();
+	bucket_init(&all->complaints, EXCHANGES_COMPLAINTS_RATE, EXCHANGES_COMPLAINTS_BURST,
+	    loop_now_ms(worker->loop));
 	prefix = hash_key_random().k[0];
 	for (size_t i = 0; i < sizeof(all->id_prefix); i++, prefix >>= 4)
 		all->id_prefix[i] = "0123456789abcdef"[prefix & 15];
@@ -69,6 +84,11 @@ void exchanges_free(struct exchanges *all)
 struct head *exchanges_head(struct exchanges *all)
 {
 	return all->request;
+}
+
+const struct head_limits *exchanges_head_limits(const struct exchanges *all)
+{
+	return &all->limits;
 }
 
 struct writer exchanges_writer(struct exchanges *all)
@@ -147,10 +167,39 @@ void exchange_over(struct exchange *x)
 	exchange_held_free(x);
 	if (worker->log != NULL)
 		accesslog_write(worker->log, x);
-	if (x->reason != REASON_NONE)
+	if (x->reason != REASON_NONE) {
 		counter_add(worker->counters.reasons[x->reason], 1);
+		complain(x);
+	}
 	counter_sub(worker->counters.requests_open, 1);
 	loop_later(worker->loop, &x->gone, gone);
+}
+
+/*
+ * Why a request was refused or failed, for the operator. Strangers can make as many of these as they
+ * like, so there are only so many a second; the counters have them all. log.c escapes what is in them.
+ */
+static void complain(const struct exchange *x)
+{
+	struct exchanges *all = x->worker->exchanges;
+	struct bytes method = bytes_sub(x->method, 0, 32);
+	struct bytes target = bytes_sub(x->marks.target, 0, 200);
+	char kept[64] = "";
+
+	if (!bucket_take(&all->complaints, 1, loop_now_ms(x->worker->loop))) {
+		all->complaints_kept++;
+		return;
+	}
+	if (all->complaints_kept > 0)
+		snprintf(kept, sizeof(kept), " (and %llu more)",
+		    (unsigned long long)all->complaints_kept);
+	all->complaints_kept = 0;
+	if (method.len == 0)
+		method = bytes_str("-");
+	log_info("%s \"%.*s %.*s\" %u: %s%s%s%s", x->peer, (int)method.len, (const char *)method.at,
+	    (int)target.len, target.len > 0 ? (const char *)target.at : "", x->status,
+	    reason_text(x->reason), x->server != NULL ? ", server " : "",
+	    x->server != NULL ? x->server : "", kept);
 }
 
 static void gone(struct later *later)

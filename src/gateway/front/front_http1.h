@@ -21,7 +21,6 @@ enum {
 	FRONT_LINGER_BYTES = 64 *
 			     1024, /* since closing with unread bytes would reset the answer away */
 	FRONT_DRAIN_IDLE_MS = 5000, /* of an idle connection, when this process is to end */
-	FRONT_LINE_BYTES = 16 * 1024, /* of a request's line, and of each field */
 };
 
 /* Reading; all but OVER have a deadline, or wait for an answer, which has those of its origin. */

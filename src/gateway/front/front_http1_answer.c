@@ -112,7 +112,7 @@ static enum flow body(struct front *front, struct bytes slice)
 	struct iovec iov[3];
 	int n = 0;
 
-	if (f->framing == FRAMING_NONE || slice.len == 0)
+	if (f->framing == FRAMING_NONE || slice.len == 0 || f->broken)
 		return f->full ? FLOW_STOP : FLOW_GO;
 	if (f->framing == FRAMING_CHUNKED)
 		iov[n++] = (struct iovec){ size, chunk_head_write(size, slice.len) };
@@ -128,7 +128,7 @@ static void end(struct front *front)
 	struct front_http1 *f = front_of(front);
 	struct iovec iov = { (void *)(uintptr_t)CHUNK_LAST, sizeof(CHUNK_LAST) - 1 };
 
-	if (f->framing == FRAMING_CHUNKED)
+	if (f->framing == FRAMING_CHUNKED && !f->broken)
 		send_bytes(f, &iov, 1);
 }
 

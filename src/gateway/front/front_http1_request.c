@@ -75,18 +75,12 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 
 static bool read_head(struct front_http1 *f, struct bytes in)
 {
-	const struct gateway_conf *conf = f->worker->conf;
-	struct head_limits limits = {
-		.head_max = conf->limits.head,
-		.line_max = conf->limits.head < FRONT_LINE_BYTES ? conf->limits.head
-								 : FRONT_LINE_BYTES,
-		.fields_max = (unsigned)conf->limits.fields,
-	};
+	const struct head_limits *limits = exchanges_head_limits(f->worker->exchanges);
 	struct head *head = exchanges_head(f->worker->exchanges);
 	struct verdict verdict;
 	size_t used;
 
-	switch (head_request(in, &limits, &f->scan, head, &used, &verdict)) {
+	switch (head_request(in, limits, &f->scan, head, &used, &verdict)) {
 	case PARSE_OK:
 		begin(f, head, used);
 		return f->state != FRONT_OVER;

@@ -401,8 +401,10 @@ static void arm(struct origin_http1 *h)
 
 	h->sent_armed = stream_sent(up->stream);
 	if (up->state == UPSTREAM_CONNECTING) {
+		/* Where there are others, half of the time is for one of them. */
 		if (!deadline_is_set(&up->deadline))
-			deadline_set(loop, &up->deadline, conf->connect_timeout, passed);
+			deadline_set(loop, &up->deadline,
+			    conf->connect_timeout / (conf->servers.n > 1 ? 2 : 1), passed);
 	} else if (h->paused || (h->state == ORIGIN_HEAD && !h->asked && !h->full)) {
 		deadline_clear(loop, &up->deadline);
 	} else {
