@@ -32,6 +32,7 @@ void conn_accept(struct worker *, int mode, int fd, const struct endpoint *peer,
 void conn_close(struct conn *, enum reason);
 void conns_drain(struct worker *, void (*drained)(void *arg), void *arg); /* no front is left after */
 size_t conns_open(const struct worker *);
+bool conns_full(const struct worker *);                /* near the limit and nothing idle to close: stop accepting */
 bool conns_close_idlest(struct worker *);              /* the longest idle keep-alive connection; false: none */
 
 /* For fronts. */

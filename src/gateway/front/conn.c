@@ -1,0 +1,382 @@
+/*
+ * conn.c: from accept to conn_close(). Its order: limits, then (TLS) the handshake with its deadline,
+ * then the front that speaks the client's protocol. Closing tells the front, ends the handshake
+ * wherever it is, closes the stream; the memory goes after the turn.
+ */
+#include "gateway/front/conn.h"
+
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "gateway/sites.h"
+#include "gateway/tls/handshake.h"
+#include "gateway/worker.h"
+
+#include "base/poison.h"
+
+enum {
+	CONN_FDS_RESERVED = 64, /* listeners, logs, services */
+	CONN_FDS_EACH = 2, /* the client's and the back-end's */
+};
+
+struct conn {
+	struct worker *worker;
+	struct stream *stream;
+	struct handshake *handshake; /* NULL: plain, or done */
+	struct front_conn *front; /* NULL: handshake */
+	struct client client;
+	struct deadline deadline; /* of the handshake */
+	struct later gone;
+	bool closed, idle;
+	TAILQ_ENTRY(conn) link; /* all */
+	TAILQ_ENTRY(conn) idle_link; /* oldest first */
+};
+
+struct conns {
+	TAILQ_HEAD(, conn) all;
+	TAILQ_HEAD(, conn) idle;
+	size_t open, max;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct later drained_later;
+	struct worker *worker;
+};
+
+static const char plain_on_tls[] = "HTTP/1.1 400 Bad Request\r\n"
+				   "Content-Type: text/plain\r\n"
+				   "Content-Length: 53\r\n"
+				   "Connection: close\r\n"
+				   "\r\n"
+				   "This port speaks HTTPS: use https:// in the address.\n";
+
+struct conns *conns_new(struct worker *worker)
+{
+	struct conns *conns = calloc(1, sizeof *conns);
+	struct rlimit limit;
+
+	if (conns == NULL)
+		return NULL;
+	TAILQ_INIT(&conns->all);
+	TAILQ_INIT(&conns->idle);
+	conns->worker = worker;
+	conns->max = (size_t)worker->conf->limits.connections;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+		size_t fits = limit.rlim_cur > CONN_FDS_RESERVED + 2
+				  ? (limit.rlim_cur - CONN_FDS_RESERVED) / CONN_FDS_EACH
+				  : 1;
+
+		if (conns->max == 0 || conns->max > fits)
+			conns->max = fits;
+	}
+	if (conns->max == 0)
+		conns->max = 100000;
+	return conns;
+}
+
+static void tell_drained(struct later *later)
+{
+	struct conns *conns = CONTAINER_OF(later, struct conns, drained_later);
+
+	if (conns->open == 0 && conns->drained != NULL)
+		conns->drained(conns->drained_arg);
+}
+
+void conns_free(struct conns *conns)
+{
+	struct conn *c;
+
+	if (conns == NULL)
+		return;
+	conns->drained = NULL;
+	while ((c = TAILQ_FIRST(&conns->all)) != NULL)
+		conn_close(c, REASON_DRAIN);
+	loop_later_cancel(conns->worker->loop, &conns->drained_later);
+	free(conns);
+}
+
+static void gone_cb(struct later *later)
+{
+	struct conn *c = CONTAINER_OF(later, struct conn, gone);
+
+	if (c->client.cert != NULL)
+		clientcert_free(c->client.cert);
+	free(c);
+}
+
+void conn_idle(struct conn *c, bool idle)
+{
+	struct conns *conns = c->worker->conns;
+
+	if (c->idle == idle || c->closed)
+		return;
+	c->idle = idle;
+	if (idle)
+		TAILQ_INSERT_TAIL(&conns->idle, c, idle_link);
+	else
+		TAILQ_REMOVE(&conns->idle, c, idle_link);
+}
+
+void conn_close(struct conn *c, enum reason why)
+{
+	struct worker *w = c->worker;
+	struct conns *conns = w->conns;
+
+	if (c->closed)
+		return;
+	conn_idle(c, false);
+	c->closed = true;
+	deadline_clear(w->loop, &c->deadline);
+	if (c->handshake != NULL) {
+		char peer[ENDPOINT_TEXT_MAX];
+
+		counter_add(w->counters.handshakes_failed, 1);
+		counter_sub(w->counters.handshakes_open, 1);
+		log_debug("%s: handshake ended: %s",
+		    endpoint_text(&c->client.peer, peer, sizeof peer), reason_text(why));
+		handshake_free(c->handshake);
+		c->handshake = NULL;
+	}
+	if (c->front != NULL) {
+		struct front_conn *front = c->front;
+
+		c->front = NULL;
+		front->ops->lost(front, why);
+	}
+	stream_close(c->stream);
+	counter_add(w->counters.reasons[why < REASON_N ? why : REASON_INTERNAL], 1);
+	counter_sub(w->counters.connections_open, 1);
+	TAILQ_REMOVE(&conns->all, c, link);
+	conns->open--;
+	if (conns->open == 0 && conns->drained != NULL)
+		loop_later(w->loop, &conns->drained_later, tell_drained);
+	loop_later(w->loop, &c->gone, gone_cb);
+}
+
+/* ---- the stream's events */
+
+static void speak(struct conn *c)
+{
+	c->front = front_http1_new(c);
+	if (c->front == NULL)
+		conn_close(c, REASON_MEMORY);
+	else if (c->worker->draining)
+		c->front->ops->drain(c->front);
+}
+
+static void count_handshake(struct conn *c)
+{
+	struct worker_counters *n = &c->worker->counters;
+
+	counter_sub(n->handshakes_open, 1);
+	switch (c->client.resumed) {
+	case CLIENT_FULL:
+		counter_add(n->handshakes_full, 1);
+		break;
+	case CLIENT_BY_TICKET:
+		counter_add(n->handshakes_resumed_ticket, 1);
+		break;
+	case CLIENT_BY_CACHE:
+		counter_add(n->handshakes_resumed_cache, 1);
+		break;
+	}
+}
+
+static void on_opened(void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->handshake != NULL) {
+		if (handshake_client(c->handshake, &c->client) != 0) {
+			conn_close(c, REASON_MEMORY);
+			return;
+		}
+		handshake_free(c->handshake);
+		c->handshake = NULL;
+		deadline_clear(c->worker->loop, &c->deadline);
+		count_handshake(c);
+	}
+	if (c->front == NULL)
+		speak(c);
+}
+
+static void on_input(void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->front != NULL)
+		c->front->ops->input(c->front);
+}
+
+static void on_drained(void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->front != NULL)
+		c->front->ops->drained(c->front);
+}
+
+static void on_closed(void *arg, enum reason why)
+{
+	struct conn *c = arg;
+
+	if (why == REASON_PLAIN_ON_TLS)
+		(void)!send(stream_fd(c->stream), plain_on_tls, sizeof plain_on_tls - 1,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+	conn_close(c, why);
+}
+
+static enum stream_step on_handshake(void *arg, SSL *ssl, enum reason *why)
+{
+	struct conn *c = arg;
+
+	(void)ssl;
+	return handshake_step(c->handshake, why);
+}
+
+static const struct stream_events conn_events = { on_opened, on_input, on_drained, on_closed,
+	on_handshake };
+
+static void on_wake(void *arg)
+{
+	struct conn *c = arg;
+
+	stream_wake(c->stream);
+}
+
+static void handshake_too_long(struct deadline *deadline)
+{
+	conn_close(CONTAINER_OF(deadline, struct conn, deadline), REASON_HANDSHAKE_TIMEOUT);
+}
+
+/* ---- accepting */
+
+/* 0: there is room. At the limit the longest idle connection makes it. */
+static int admit(struct worker *w)
+{
+	if (w->conns->open < w->conns->max || conns_close_idlest(w))
+		return 0;
+	counter_add(w->counters.reasons[REASON_LIMIT], 1);
+	return -1;
+}
+
+static struct conn *conn_new(
+    struct worker *w, int mode, int fd, const struct endpoint *peer, const struct endpoint *local)
+{
+	struct conn *c = calloc(1, sizeof *c);
+	SSL *ssl = NULL;
+
+	if (c == NULL) {
+		close(fd);
+		return NULL;
+	}
+	c->worker = w;
+	c->client.peer = *peer;
+	endpoint_host_text(peer, c->client.peer_text, sizeof c->client.peer_text);
+	c->client.local = *local;
+	c->client.listener_mode = mode;
+	c->client.site = sites_default(w->sites);
+	c->client.verify = "NONE";
+	if (mode == LISTENER_TLS) {
+		c->handshake = handshake_new(w, on_wake, c, &ssl);
+		if (c->handshake == NULL) {
+			close(fd);
+			free(c);
+			return NULL;
+		}
+	}
+	/* On failure the stream frees the SSL, which the handshake still needs for its own end. */
+	if (ssl != NULL)
+		SSL_up_ref(ssl);
+	c->stream = stream_accept(w->loop, fd, ssl, &conn_events, c);
+	if (c->stream == NULL) {
+		handshake_free(c->handshake);
+		free(c);
+		c = NULL;
+	}
+	SSL_free(ssl);
+	return c;
+}
+
+void conn_accept(
+    struct worker *w, int mode, int fd, const struct endpoint *peer, const struct endpoint *local)
+{
+	struct conn *c;
+
+	if (admit(w) != 0) {
+		close(fd);
+		return;
+	}
+	c = conn_new(w, mode, fd, peer, local);
+	if (c == NULL) {
+		counter_add(w->counters.reasons[REASON_MEMORY], 1);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&w->conns->all, c, link);
+	w->conns->open++;
+	counter_add(w->counters.connections, 1);
+	counter_add(w->counters.connections_open, 1);
+	if (c->handshake == NULL) {
+		speak(c);
+		return;
+	}
+	counter_add(w->counters.handshakes_open, 1);
+	deadline_set(w->loop, &c->deadline, w->conf->timeouts.handshake, handshake_too_long);
+}
+
+void conns_drain(struct worker *w, void (*drained)(void *arg), void *arg)
+{
+	struct conns *conns = w->conns;
+	struct conn *c, *next;
+
+	conns->drained = drained;
+	conns->drained_arg = arg;
+	for (c = TAILQ_FIRST(&conns->all); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->front != NULL)
+			c->front->ops->drain(c->front);
+	}
+	if (conns->open == 0)
+		loop_later(w->loop, &conns->drained_later, tell_drained);
+}
+
+size_t conns_open(const struct worker *w)
+{
+	return w->conns->open;
+}
+
+bool conns_full(const struct worker *w)
+{
+	return w->conns->open >= w->conns->max - w->conns->max / 20 && TAILQ_EMPTY(&w->conns->idle);
+}
+
+bool conns_close_idlest(struct worker *w)
+{
+	struct conn *c = TAILQ_FIRST(&w->conns->idle);
+
+	if (c == NULL)
+		return false;
+	conn_close(c, REASON_LIMIT);
+	return true;
+}
+
+struct stream *conn_stream(struct conn *c)
+{
+	return c->stream;
+}
+
+const struct client *conn_client(const struct conn *c)
+{
+	return &c->client;
+}
+
+struct worker *conn_worker(struct conn *c)
+{
+	return c->worker;
+}

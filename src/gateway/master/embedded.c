@@ -1,0 +1,416 @@
+/*
+ * embedded.c: see embedded.h. The listening sockets outlive the processes behind them: a worker that
+ * connects while the service is being started again waits in the queue.
+ */
+#include "gateway/master/embedded.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/master/feed.h"
+#include "gateway/master/memfile.h"
+#include "net/listener.h"
+#include "proc/channel.h"
+#include "proc/child.h"
+
+#include "base/poison.h"
+
+enum {
+	EMBEDDED_BACKOFF_MIN_MS = 50,
+	EMBEDDED_BACKOFF_MAX_MS = 5000,
+	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
+	EMBEDDED_CONF_MAX = 1100,
+	EMBEDDED_PATH_MAX = 512,
+};
+
+struct service_process {
+	struct embedded *embedded;
+	const char *name; /* of the program */
+	struct endpoint at;
+	int listen_fd;
+	pid_t pid; /* 0: not running */
+	struct channel *channel;
+	uint64_t started_ms;
+	unsigned backoff_ms;
+	struct deadline restart;
+};
+
+struct embedded {
+	struct loop *loop;
+	struct service_process key, cache;
+	const struct plan *plan;
+	int token_fd;
+	struct feed feed;
+	void (*renewed)(void *arg, const char *pem);
+	void *renewed_arg;
+	bool stopping;
+	bool check; /* -t: nothing is written */
+};
+
+static int spawn(struct service_process *p);
+
+/* ---- their configuration */
+
+static bool without_tls13(const struct gateway_conf *conf)
+{
+	for (size_t i = 0; i < conf->sites.n; i++)
+		if (conf->sites.at[i].max_version == TLS_VERSION_1_2)
+			return true;
+	return false;
+}
+
+/* The state folder is the key service's own. Where it cannot be had, keys of tickets live in memory: sessions then
+ * end with the process. */
+static const char *state_file(const struct plan *plan, char *buf, size_t size)
+{
+	const char *dir = plan->conf->state_dir != NULL ? plan->conf->state_dir : STATEDIR;
+
+	if (plan->conf->selfsigned)
+		return NULL;
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return NULL;
+	if (geteuid() == 0 && chown(dir, plan->key.uid, plan->key.gid) != 0)
+		return NULL;
+	if (geteuid() != 0 && access(dir, W_OK | X_OK) != 0)
+		return NULL;
+	return (size_t)snprintf(buf, size, "%s/epoch", dir) < size ? buf : NULL;
+}
+
+static int conf_of(const struct service_process *p, const struct plan *plan)
+{
+	char text[EMBEDDED_CONF_MAX], file[EMBEDDED_PATH_MAX];
+	const struct plan_user *user = p == &p->embedded->key ? &plan->key : &plan->cache;
+	size_t len;
+
+	snprintf(text, sizeof text,
+	    "user = \"%u\"; group = \"%u\"; caller_users = [ \"%u\", \"%u\" ];\n", user->uid,
+	    user->gid, plan->gateway.uid, geteuid());
+	len = strlen(text);
+	if (p == &p->embedded->cache) {
+		snprintf(text + len, sizeof text - len, "max_memory = \"%lluK\";\n",
+		    (unsigned long long)plan->conf->session_cache.max_memory / 1024);
+		return memfile_of(p->name, text, strlen(text));
+	}
+	snprintf(text + len, sizeof text - len, "threads = 0; tls12 = \"%s\";\n",
+	    without_tls13(plan->conf) ? "any" : "sentinel");
+	len = strlen(text);
+	if (!p->embedded->check && state_file(plan, file, sizeof file) != NULL)
+		snprintf(text + len, sizeof text - len, "cluster_secret_file = \"%s\";\n", file);
+	return memfile_of(p->name, text, strlen(text));
+}
+
+/* ---- the channel */
+
+static void on_key_message(void *arg, char *text, int *fds, int fds_n)
+{
+	struct embedded *e = arg;
+
+	for (int i = 0; i < fds_n; i++)
+		close(fds[i]);
+	if (strncmp(text, "failed ", 7) == 0)
+		log_warnx("%s: %s", e->key.name, text + 7);
+	else
+		feed_message(&e->feed, text);
+}
+
+static void on_cache_message(void *arg, char *text, int *fds, int fds_n)
+{
+	(void)arg;
+	(void)text;
+	for (int i = 0; i < fds_n; i++)
+		close(fds[i]);
+}
+
+static void forget_channel(struct service_process *p)
+{
+	channel_free(p->channel);
+	p->channel = NULL;
+}
+
+static void on_key_closed(void *arg)
+{
+	struct embedded *e = arg;
+
+	forget_channel(&e->key);
+	feed_lost(&e->feed, "the key service ended before it had read the keys");
+}
+
+static void on_cache_closed(void *arg)
+{
+	struct embedded *e = arg;
+
+	forget_channel(&e->cache);
+}
+
+static const struct channel_events key_events = { on_key_message, on_key_closed };
+static const struct channel_events cache_events = { on_cache_message, on_cache_closed };
+
+/* ---- starting and ending */
+
+static int spawn(struct service_process *p)
+{
+	struct embedded *e = p->embedded;
+	char path[PLAN_PATH_MAX], name[64], config[] = "/proc/self/fd/6", option[] = "-c";
+	char *argv[] = { name, option, config, NULL };
+	int pair[2] = { -1, -1 }, conf = -1;
+	bool key = p == &e->key;
+
+	strlcpy(name, p->name, sizeof name);
+	if (plan_program(e->plan, p->name, path, sizeof path) == NULL) {
+		log_errorx("%s is gone: install it again", p->name);
+		return -1;
+	}
+	conf = conf_of(p, e->plan);
+	if (conf < 0 || channel_pair(pair) != 0)
+		goto fail;
+	/* The config is the fourth descriptor, so 6: see argv. */
+	struct child_fd fds[] = { { p->listen_fd, "service" }, { e->token_fd, "token" },
+		{ pair[1], "channel" }, { conf, "config" } };
+
+	p->channel = channel_new(e->loop, pair[0], key ? &key_events : &cache_events, e);
+	pair[0] = -1;
+	if (p->channel == NULL)
+		goto fail;
+	p->pid = child_spawn(path, argv, NULL, fds, 4);
+	if (p->pid < 0) {
+		p->pid = 0;
+		forget_channel(p);
+		goto fail;
+	}
+	p->started_ms = loop_now_ms(e->loop);
+	close(pair[1]);
+	close(conf);
+	return 0;
+fail:
+	log_error("cannot start %s", p->name);
+	for (int i = 0; i < 2; i++)
+		if (pair[i] >= 0)
+			close(pair[i]);
+	if (conf >= 0)
+		close(conf);
+	return -1;
+}
+
+static void refed(
+    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
+{
+	struct embedded *e = arg;
+
+	for (size_t i = 0; i < n; i++)
+		if (keys[i].error != NULL)
+			log_errorx("%s", keys[i].error);
+	if (error != NULL) {
+		log_errorx("%s", error);
+		return;
+	}
+	feed_commit(&e->feed, e->key.channel);
+	if (pem != NULL && e->renewed != NULL)
+		e->renewed(e->renewed_arg, pem);
+}
+
+static void restart_cb(struct deadline *deadline)
+{
+	struct service_process *p = CONTAINER_OF(deadline, struct service_process, restart);
+	struct embedded *e = p->embedded;
+
+	if (e->stopping)
+		return;
+	if (spawn(p) != 0) {
+		deadline_set(e->loop, &p->restart, EMBEDDED_BACKOFF_MAX_MS, restart_cb);
+		return;
+	}
+	if (p == &e->key)
+		feed_begin(&e->feed, p->channel, e->plan, refed, e);
+}
+
+static void ended(struct service_process *p, int status)
+{
+	struct embedded *e = p->embedded;
+	pid_t pid = p->pid;
+
+	p->pid = 0;
+	if (e->stopping)
+		return;
+	if (loop_now_ms(e->loop) - p->started_ms > EMBEDDED_LIVED_MS)
+		p->backoff_ms = 0;
+	if (WIFSIGNALED(status))
+		log_warnx("%s (process %d) was ended by signal %d; starting it again in %u ms",
+		    p->name, (int)pid, WTERMSIG(status), p->backoff_ms);
+	else
+		log_warnx("%s (process %d) ended with status %d; starting it again in %u ms",
+		    p->name, (int)pid, WEXITSTATUS(status), p->backoff_ms);
+	deadline_set(e->loop, &p->restart, p->backoff_ms, restart_cb);
+	p->backoff_ms = p->backoff_ms == 0 ? EMBEDDED_BACKOFF_MIN_MS : p->backoff_ms * 2;
+	if (p->backoff_ms > EMBEDDED_BACKOFF_MAX_MS)
+		p->backoff_ms = EMBEDDED_BACKOFF_MAX_MS;
+}
+
+bool embedded_ended(struct embedded *e, pid_t pid, int status)
+{
+	if (pid == e->key.pid)
+		ended(&e->key, status);
+	else if (pid == e->cache.pid)
+		ended(&e->cache, status);
+	else
+		return false;
+	return true;
+}
+
+static int open_socket(struct service_process *p, const char *dir, const char *file, gid_t gid)
+{
+	char text[ENDPOINT_TEXT_MAX], path[ENDPOINT_TEXT_MAX];
+
+	if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, file) >= sizeof path ||
+	    (size_t)snprintf(text, sizeof text, "unix:%s", path) >= sizeof text ||
+	    endpoint_parse(&p->at, text) != 0) {
+		log_errorx("runtime_dir %s is too long for a Unix socket", dir);
+		return -1;
+	}
+	p->listen_fd = listener_socket(&p->at, false);
+	if (p->listen_fd < 0 || chmod(path, geteuid() == 0 ? 0660 : 0600) != 0 ||
+	    (geteuid() == 0 && chown(path, 0, gid) != 0)) {
+		log_error("cannot make the socket %s", path);
+		return -1;
+	}
+	return 0;
+}
+
+struct embedded *embedded_new(
+    struct loop *loop, const struct plan *plan, const char *runtime_dir, int token_fd)
+{
+	struct embedded *e = calloc(1, sizeof *e);
+
+	if (e == NULL)
+		return NULL;
+	e->loop = loop;
+	e->plan = plan;
+	e->token_fd = token_fd;
+	e->key = (struct service_process){ .embedded = e, .name = "sslgw-keysvc", .listen_fd = -1 };
+	e->cache = (struct service_process){
+		.embedded = e, .name = "sslgw-cachesvc", .listen_fd = -1
+	};
+	if (open_socket(&e->key, runtime_dir, "key.sock", plan->gateway.gid) != 0 ||
+	    open_socket(&e->cache, runtime_dir, "cache.sock", plan->gateway.gid) != 0) {
+		embedded_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+int embedded_start(struct embedded *e, const struct plan *plan, bool check)
+{
+	e->plan = plan;
+	e->check = check;
+	if (spawn(&e->key) != 0)
+		return -1;
+	return check ? 0 : spawn(&e->cache);
+}
+
+void embedded_feed(struct embedded *e, const struct plan *plan, embedded_fed fed, void *arg)
+{
+	feed_begin(&e->feed, e->key.channel, plan, fed, arg);
+}
+
+void embedded_commit(struct embedded *e, const struct plan *plan)
+{
+	int conf;
+
+	e->plan = plan;
+	feed_commit(&e->feed, e->key.channel);
+	conf = conf_of(&e->key, plan);
+	if (conf < 0)
+		return;
+	if (e->key.channel != NULL)
+		channel_send(e->key.channel, &conf, 1, "reload");
+	close(conf);
+}
+
+void embedded_on_renewed(struct embedded *e, void (*renewed)(void *arg, const char *pem), void *arg)
+{
+	e->renewed = renewed;
+	e->renewed_arg = arg;
+}
+
+void embedded_use(struct embedded *e, const struct plan *plan)
+{
+	e->plan = plan;
+}
+
+pid_t embedded_key_pid(const struct embedded *e)
+{
+	return e->key.pid;
+}
+
+const struct endpoint *embedded_keys(const struct embedded *e)
+{
+	return &e->key.at;
+}
+
+const struct endpoint *embedded_cache(const struct embedded *e)
+{
+	return &e->cache.at;
+}
+
+static void tell(struct embedded *e, const char *what)
+{
+	if (e->key.channel != NULL)
+		channel_send(e->key.channel, NULL, 0, "%s", what);
+	if (e->cache.channel != NULL)
+		channel_send(e->cache.channel, NULL, 0, "%s", what);
+}
+
+void embedded_reopen(struct embedded *e)
+{
+	tell(e, "reopen");
+}
+
+void embedded_stop(struct embedded *e)
+{
+	e->stopping = true;
+	deadline_clear(e->loop, &e->key.restart);
+	deadline_clear(e->loop, &e->cache.restart);
+	tell(e, "stop");
+}
+
+bool embedded_gone(const struct embedded *e)
+{
+	return e->key.pid == 0 && e->cache.pid == 0;
+}
+
+void embedded_kill(struct embedded *e)
+{
+	if (e->key.pid > 0)
+		kill(e->key.pid, SIGKILL);
+	if (e->cache.pid > 0)
+		kill(e->cache.pid, SIGKILL);
+}
+
+void embedded_free(struct embedded *e)
+{
+	struct service_process *both[2];
+
+	if (e == NULL)
+		return;
+	both[0] = &e->key;
+	both[1] = &e->cache;
+	feed_clear(&e->feed);
+	for (size_t i = 0; i < 2; i++) {
+		const struct sockaddr_un *un = (const struct sockaddr_un *)&both[i]->at.addr;
+
+		deadline_clear(e->loop, &both[i]->restart);
+		channel_free(both[i]->channel);
+		if (both[i]->listen_fd >= 0) {
+			close(both[i]->listen_fd);
+			unlink(un->sun_path);
+		}
+	}
+	free(e);
+}

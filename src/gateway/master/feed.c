@@ -1,0 +1,163 @@
+/*
+ * feed.c: see feed.h. Answers come in the order of the questions, and each bears the file's name, so
+ * that a name with spaces needs no quoting.
+ */
+#include "gateway/master/feed.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proc/channel.h"
+
+#include "base/poison.h"
+
+void feed_clear(struct feed *f)
+{
+	for (size_t i = 0; f->keys != NULL && f->plan != NULL && i < f->plan->key_files_n; i++) {
+		free(f->keys[i].name);
+		free(f->keys[i].error);
+	}
+	free(f->keys);
+	free(f->pem);
+	*f = (struct feed){ 0 };
+}
+
+static void finish(struct feed *f, const char *error)
+{
+	struct feed done = *f;
+
+	*f = (struct feed){ 0 };
+	done.fed(done.arg, error, done.keys, error == NULL ? done.plan->key_files_n : 0, done.pem);
+	feed_clear(&done);
+}
+
+static void ask_selfsigned(struct feed *f)
+{
+	const struct conf_strings *names = &f->plan->conf->sites.at[0].names;
+	char text[2048] = "selfsigned";
+
+	for (size_t i = 0; i < names->n; i++) {
+		strlcat(text, " ", sizeof text);
+		strlcat(text, names->at[i], sizeof text);
+	}
+	if (channel_send(f->channel, NULL, 0, "%s", text) != 0)
+		finish(f, "the key service does not answer");
+}
+
+static void answer_here(struct plan_key *key, const char *name, int err)
+{
+	key->name = strdup(name);
+	if (asprintf(&key->error, "private_keys: %s: %s", name, strerror(err)) < 0)
+		key->error = NULL;
+}
+
+/* A file that cannot be opened is answered here, in its turn. */
+static void send_more(struct feed *f)
+{
+	while (f->plan != NULL && f->sent < f->plan->key_files_n &&
+	       f->sent - f->answered < FEED_UNDER_WAY) {
+		const char *name = f->plan->key_files[f->sent];
+		int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc;
+
+		if (fd < 0 && f->sent > f->answered)
+			return;
+		if (fd < 0) {
+			answer_here(&f->keys[f->sent++], name, errno);
+			f->answered++;
+			continue;
+		}
+		rc = channel_send(f->channel, &fd, 1, "key %s", name);
+		close(fd);
+		if (rc != 0) {
+			finish(f, "the key service does not answer");
+			return;
+		}
+		f->sent++;
+	}
+	if (f->plan == NULL || f->answered < f->plan->key_files_n)
+		return;
+	if (f->plan->conf->selfsigned && f->pem == NULL)
+		ask_selfsigned(f);
+	else
+		finish(f, NULL);
+}
+
+void feed_begin(
+    struct feed *f, struct channel *channel, const struct plan *plan, embedded_fed fed, void *arg)
+{
+	feed_clear(f);
+	f->fed = fed;
+	f->arg = arg;
+	f->channel = channel;
+	f->plan = plan;
+	f->keys = calloc(plan->key_files_n + 1, sizeof *f->keys);
+	if (channel == NULL || f->keys == NULL) {
+		finish(f, "the key service is not running");
+		return;
+	}
+	send_more(f);
+}
+
+static int unhex(const char *text, uint8_t *out, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned byte;
+
+		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+			return -1;
+		out[i] = (uint8_t)byte;
+	}
+	return 0;
+}
+
+static void take_key(struct feed *f, const char *text)
+{
+	struct plan_key *key = &f->keys[f->answered];
+	const char *name = f->plan->key_files[f->answered];
+	size_t len = strlen(name);
+
+	if (f->answered >= f->sent || strncmp(text, name, len) != 0 || text[len] != ' ') {
+		finish(f, "the key service's answer makes no sense");
+		return;
+	}
+	text += len + 1;
+	key->name = strdup(name);
+	if (strncmp(text, "ok ", 3) != 0 || strlen(text) < 3 + 2 * CERT_SKI_LEN ||
+	    unhex(text + 3, key->ski, CERT_SKI_LEN) != 0)
+		key->error = strdup(strncmp(text, "error ", 6) == 0 ? text + 6 : text);
+	f->answered++;
+	send_more(f);
+}
+
+void feed_message(struct feed *f, char *text)
+{
+	if (strncmp(text, "keys-done error ", 16) == 0)
+		log_errorx("key service: %s: the former keys stay", text + 16);
+	if (f->plan == NULL)
+		return;
+	if (strncmp(text, "key ", 4) == 0) {
+		take_key(f, text + 4);
+	} else if (strncmp(text, "selfsigned ", 11) == 0) {
+		f->pem = strdup(text + 11);
+		finish(f, f->pem == NULL ? "out of memory" : NULL);
+	}
+}
+
+void feed_lost(struct feed *f, const char *why)
+{
+	f->channel = NULL;
+	if (f->plan != NULL)
+		finish(f, why);
+}
+
+void feed_commit(struct feed *f, struct channel *channel)
+{
+	(void)f;
+	if (channel != NULL)
+		channel_send(channel, NULL, 0, "keys-done");
+}

@@ -1,0 +1,67 @@
+/*
+ * master_private.h: the master, as its files share it. master.c: start, signals, end; reload.c: a new
+ * configuration; check.c: -t and -T.
+ */
+#ifndef GATEWAY_MASTER_MASTER_PRIVATE_H
+#define GATEWAY_MASTER_MASTER_PRIVATE_H
+
+#include "base/counters.h"
+#include "gateway/master/embedded.h"
+#include "gateway/master/master.h"
+#include "gateway/master/plan.h"
+#include "gateway/master/sockets.h"
+#include "gateway/master/watcher.h"
+#include "gateway/master/workers.h"
+#include "net/loop.h"
+
+#define MASTER_PHASES(X) \
+	X(MASTER_KEYS, "reading keys") \
+	X(MASTER_NAMES, "resolving names") \
+	X(MASTER_WORKERS, "starting workers") \
+	X(MASTER_SERVING, "serving") \
+	X(MASTER_DRAINING, "draining") \
+	X(MASTER_ENDING, "ending")
+
+enum master_phase {
+#define X(id, name) id,
+	MASTER_PHASES(X)
+#undef X
+};
+
+struct reload {
+	struct plan *plan;        /* NULL: none going on */
+	struct sockets *sockets;
+	bool pending;             /* asked for while one was going on, or too soon after it */
+	struct deadline again;
+};
+
+struct master {
+	const struct launch *launch;
+	struct loop *loop;
+	enum master_phase phase;
+	int status;               /* exit status */
+	struct plan *plan;
+	struct sockets *sockets;
+	char runtime_dir[96];
+	struct counters *counters;
+	int counters_fd, token_fd, selfsigned_fd;
+	struct embedded *embedded;
+	struct workers *workers;
+	struct watcher *watcher;  /* the monitor process */
+	struct reload reload;
+	struct deadline tick, patience;
+	struct signals *signals;
+	struct pidfh *pidfile;
+	int daemon;               /* daemonize()'s handle; -1: in the foreground */
+};
+
+/* Reads the configuration; NULL with all errors printed or logged. */
+struct plan *master_plan(const struct launch *, struct conf_errors *);
+int master_runtime_dir(struct master *, const struct plan *); /* made; 0, -1: said in the log */
+int master_selfsigned(struct master *, const char *pem);
+void master_log_errors(const struct conf_errors *);
+
+void reload_ask(struct master *);
+void reload_rolled(struct master *, int failed);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * reload.c: a new configuration, whole or not at all: it is parsed and checked, its sockets are opened
+ * and its keys read beside what is in force; only then do new workers take over, one at a time. What
+ * goes wrong before is said with file and line, and changes nothing.
+ */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "gateway/master/master_private.h"
+#include "proc/notify.h"
+
+#include "base/poison.h"
+
+enum { RELOAD_INTERVAL_MS = 1000 };
+
+static void again_cb(struct deadline *deadline)
+{
+	struct master *m = CONTAINER_OF(deadline, struct master, reload.again);
+
+	if (!m->reload.pending)
+		return;
+	m->reload.pending = false;
+	reload_ask(m);
+}
+
+static void over(struct master *m)
+{
+	plan_free(m->reload.plan);
+	sockets_free(m->reload.sockets);
+	m->reload.plan = NULL;
+	m->reload.sockets = NULL;
+	notify_send("READY=1");
+	deadline_set(m->loop, &m->reload.again, RELOAD_INTERVAL_MS, again_cb);
+}
+
+static void refuse(struct master *m, const struct conf_errors *errors, const char *why)
+{
+	if (errors != NULL)
+		master_log_errors(errors);
+	log_errorx("reload refused%s%s: the former configuration stays in force",
+	    why != NULL ? ": " : "", why != NULL ? why : "");
+	over(m);
+}
+
+static void refed_former(
+    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
+{
+	struct master *m = arg;
+
+	(void)keys;
+	(void)n;
+	(void)pem;
+	if (error == NULL)
+		embedded_commit(m->embedded, m->plan);
+	else
+		log_errorx("the former keys could not be read again: %s", error);
+}
+
+void reload_rolled(struct master *m, int failed)
+{
+	struct plan *former = m->plan;
+	struct sockets *former_sockets = m->sockets;
+
+	if (m->reload.plan == NULL)
+		return;
+	if (failed) {
+		/* Those that were replaced already keep the new one until they end. */
+		workers_use(m->workers, m->plan, m->sockets, m->selfsigned_fd);
+		embedded_use(m->embedded, m->plan);
+		embedded_feed(m->embedded, m->plan, refed_former, m);
+		refuse(m, NULL, "a worker did not start with the new configuration");
+		return;
+	}
+	m->plan = m->reload.plan;
+	m->sockets = m->reload.sockets;
+	m->reload.plan = former;
+	m->reload.sockets = former_sockets;
+	watcher_use(m->watcher, m->plan);
+	log_info("reload done: %u workers with the new configuration", m->plan->workers);
+	over(m);
+}
+
+static void fed(
+    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
+{
+	struct master *m = arg;
+	struct conf_errors *errors = conf_errors_new();
+
+	if (error != NULL || errors == NULL) {
+		refuse(m, NULL, error);
+		conf_errors_free(errors);
+		return;
+	}
+	plan_match(m->reload.plan, keys, n, errors);
+	if (conf_errors_n(errors) > 0 || (pem != NULL && master_selfsigned(m, pem) != 0)) {
+		refuse(m, errors, NULL);
+		conf_errors_free(errors);
+		return;
+	}
+	conf_errors_free(errors);
+	embedded_commit(m->embedded, m->reload.plan);
+	if (workers_use(m->workers, m->reload.plan, m->reload.sockets, m->selfsigned_fd) != 0) {
+		embedded_use(m->embedded, m->plan);
+		refuse(m, NULL, "out of memory");
+		return;
+	}
+	workers_roll(m->workers);
+}
+
+void reload_ask(struct master *m)
+{
+	struct conf_errors *errors;
+
+	if (m->phase != MASTER_SERVING)
+		return;
+	/* Storms are joined into one a second. */
+	if (m->reload.plan != NULL || deadline_is_set(&m->reload.again) ||
+	    workers_rolling(m->workers)) {
+		m->reload.pending = true;
+		return;
+	}
+	notify_send("RELOADING=1");
+	errors = conf_errors_new();
+	m->reload.plan = errors != NULL ? master_plan(m->launch, errors) : NULL;
+	if (m->reload.plan != NULL)
+		m->reload.sockets = sockets_open(
+		    m->reload.plan->conf, m->reload.plan->workers, m->sockets, errors);
+	if (m->reload.sockets == NULL)
+		refuse(m, errors, NULL);
+	else
+		embedded_feed(m->embedded, m->reload.plan, fed, m);
+	conf_errors_free(errors);
+}

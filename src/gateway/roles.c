@@ -1,0 +1,118 @@
+/*
+ * roles.c: what every role does first: take what the master handed down.
+ */
+#include "gateway/roles.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/monitor/monitor.h"
+#include "proc/child.h"
+#include "proc/privileges.h"
+
+#include "base/poison.h"
+
+enum { ROLE_ARGS = 8 }; /* with the name */
+
+static unsigned number(const char *text)
+{
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
+static struct gateway_conf *read_conf(int fd)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct gateway_conf *conf = NULL;
+	struct conf_text *text;
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	if (errors == NULL)
+		return NULL;
+	text = conf_text_read(path, errors);
+	if (text != NULL)
+		conf = gateway_conf_new(text, errors);
+	if (conf == NULL)
+		conf_errors_print(errors, stderr);
+	conf_text_free(text);
+	conf_errors_free(errors);
+	return conf;
+}
+
+void role_load(struct role *role, int argc, char **argv)
+{
+	int config, counters;
+
+	privileges_harden();
+	inherited_load(&role->inherited);
+	config = inherited_take(&role->inherited, "config");
+	counters = inherited_take(&role->inherited, "counters");
+	role->channel = inherited_take(&role->inherited, "channel");
+	if (argc != ROLE_ARGS || config < 0 || counters < 0 || role->channel < 0)
+		fatalx(EXIT_USAGE, "--role is for sslgw's own use");
+	role->slot = number(argv[1]);
+	role->cell = number(argv[2]);
+	role->uid = (uid_t)number(argv[3]);
+	role->gid = (gid_t)number(argv[4]);
+	role->owner = (uid_t)number(argv[5]);
+	if (endpoint_parse(&role->keys, argv[6]) != 0 || endpoint_parse(&role->cache, argv[7]) != 0)
+		fatalx(EXIT_USAGE, "--role is for sslgw's own use");
+	role->conf = read_conf(config);
+	close(config);
+	if (role->conf == NULL)
+		fatalx(EXIT_CONFIG, "the configuration, good in the master, is not good here");
+	role->counters = counters_attach(counters, role->cell);
+	close(counters);
+	if (role->counters == NULL)
+		fatal(EXIT_RUNTIME, "cannot map the table of counters");
+}
+
+pid_t roles_spawn(const char *role, const struct roles_spawn *with)
+{
+	char numbers[5][16], keys[ENDPOINT_TEXT_MAX], cache[ENDPOINT_TEXT_MAX],
+	    name[] = "sslgw", option[] = "--role", what[16];
+	char *argv[] = { name, option, what, numbers[0], numbers[1], numbers[2], numbers[3],
+		numbers[4], keys, cache, NULL };
+	struct child_fd fds[5] = { { with->config, "config" }, { with->counters, "counters" },
+		{ with->channel, "channel" } };
+	size_t n = 3;
+
+	strlcpy(what, role, sizeof what);
+	snprintf(numbers[0], sizeof numbers[0], "%u", with->slot);
+	snprintf(numbers[1], sizeof numbers[1], "%u", with->cell);
+	snprintf(numbers[2], sizeof numbers[2], "%u", (unsigned)with->uid);
+	snprintf(numbers[3], sizeof numbers[3], "%u", (unsigned)with->gid);
+	snprintf(numbers[4], sizeof numbers[4], "%u", (unsigned)geteuid());
+	endpoint_text(with->keys, keys, sizeof keys);
+	endpoint_text(with->cache, cache, sizeof cache);
+	if (with->token >= 0)
+		fds[n++] = (struct child_fd){ with->token, "token" };
+	if (with->selfsigned >= 0)
+		fds[n++] = (struct child_fd){ with->selfsigned, "selfsigned" };
+	return child_spawn("/proc/self/exe", argv, NULL, fds, n);
+}
+
+int monitor_main(int argc, char **argv)
+{
+	struct role *role = calloc(1, sizeof *role);
+	struct loop *loop = loop_new();
+	int rc;
+
+	if (role == NULL || loop == NULL)
+		fatal(EXIT_RUNTIME, "cannot start");
+	log_init("sslgw[monitor]");
+	role_load(role, argc, argv);
+	if (privileges_drop(role->uid, role->gid) != 0)
+		fatal(EXIT_RUNTIME, "cannot give up rights");
+	setproctitle("-sslgw: monitor");
+	rc = monitor_run(
+	    loop, role->conf, role->channel, counters_cell(role->counters, ROLES_BEAT));
+	loop_free(loop);
+	gateway_conf_free(role->conf);
+	counters_detach(role->counters);
+	free(role);
+	return rc;
+}
