@@ -1,6 +1,7 @@
 /*
  * test_field.c: every name that matters, in every spelling, and nothing else; comma lists.
  */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,6 +129,18 @@ static void test_names_are_alike_without_case_and_separator(void **state)
 	assert_false(field_name_like(bytes_str("0"), bytes_str("P")));
 }
 
+static void test_octets_are_alike_by_letter_and_digit(void **state)
+{
+	(void)state;
+	for (int a = 0; a < 128; a++)
+		for (int b = 0; b < 128; b++) {
+			uint8_t x = (uint8_t)a, y = (uint8_t)b;
+			bool want = isalnum(a) ? tolower(a) == tolower(b) : !isalnum(b);
+
+			assert_int_equal(field_name_like(bytes_of(&x, 1), bytes_of(&y, 1)), want);
+		}
+}
+
 static void test_list_gives_each_element_once(void **state)
 {
 	static const char *const want[] = { "a", "b c", "d" };
@@ -162,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_other_names_are_passed_on),
 		cmocka_unit_test(test_each_letter_of_a_name_counts),
 		cmocka_unit_test(test_names_are_alike_without_case_and_separator),
+		cmocka_unit_test(test_octets_are_alike_by_letter_and_digit),
 		cmocka_unit_test(test_list_gives_each_element_once),
 		cmocka_unit_test(test_list_has_whole_tokens_only),
 	};

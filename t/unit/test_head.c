@@ -236,6 +236,22 @@ static void test_guard_and_parser_must_agree(void **state)
 	}
 }
 
+static void test_guard_and_parser_must_agree_on_the_status(void **state)
+{
+	struct fixture *f = *state;
+	struct bytes in = bytes_str("HTTP/1.1 204 N\r\n\r\n");
+	struct head_scan scan = { 0 };
+
+	assert_int_equal(guard_head(MESSAGE_RESPONSE, in, &limits, &scan, &f->verdict), PARSE_OK);
+	head_init(&f->head);
+	assert_int_equal(parse_head(MESSAGE_RESPONSE, in, &scan, &f->head, &f->verdict), PARSE_OK);
+	scan.status = 200;
+	head_init(&f->head);
+	assert_int_equal(parse_head(MESSAGE_RESPONSE, in, &scan, &f->head, &f->verdict), PARSE_BAD);
+	assert_int_equal(f->verdict.reason, REASON_INTERNAL);
+	assert_int_equal(f->verdict.status, 502);
+}
+
 static void test_parser_reads_no_byte_behind_the_head(void **state)
 {
 	struct fixture *f = *state;
@@ -284,6 +300,7 @@ int main(void)
 		TEST(test_container_is_bounded),
 		TEST(test_announced_length_of_an_answer_without_body),
 		TEST(test_guard_and_parser_must_agree),
+		TEST(test_guard_and_parser_must_agree_on_the_status),
 		TEST(test_parser_reads_no_byte_behind_the_head),
 		TEST(test_status_that_says_a_reason_best),
 	};
