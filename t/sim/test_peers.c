@@ -224,7 +224,8 @@ static void numbered_answers_come_in_any_order(void **state)
 	assert_non_null(ask_bytes(bed, 3, bytes_of("\1....x", 6), 0));
 	sim_until(bed->loop, sim_server_len(&bed->server) == 6);
 	memcpy(out, bed->server.in, 6);
-	sim_server_send(&bed->server, in + 6, 6);
+	for (int i = 0; i < 3; i++) /* one of them had its slot before */
+		sim_server_send(&bed->server, in + i * 6, 6);
 	sim_while(bed->loop, 20, bed->asked[3].done_n == 0);
 	sim_server_send(&bed->server, out, 6);
 	sim_until(bed->loop, ended(bed, 3, PEERS_OK));
