@@ -15,21 +15,22 @@ enum { CERT_SKI_LEN = 20, CERT_FILE_MAX = 1024 * 1024, CERT_CHAIN_MAX = 16 };
  * no key types here. The values go over the wire in the answer to sslgw/keys. */
 enum key_type { KEY_NONE, KEY_RSA, KEY_P256, KEY_P384, KEY_ED25519 };
 
-const char *key_type_name(enum key_type);                /* "RSA", "P-256", ... */
-enum key_type key_type_of(const EVP_PKEY *, int *bits);  /* KEY_NONE: refused; bits may be NULL */
+const char *key_type_name(enum key_type); /* "RSA", "P-256", ... */
+enum key_type key_type_of(const EVP_PKEY *, int *bits); /* KEY_NONE: refused; bits may be NULL */
 /* For the operator: why key_type_of said KEY_NONE. */
 const char *key_type_refusal(const EVP_PKEY *);
 /* Both work for a public key and a pair. 0, or -1: no memory, or a key without a public half. */
 int key_ski(const EVP_PKEY *, uint8_t ski[static CERT_SKI_LEN]) __attribute__((warn_unused_result));
-int key_spki_sha256(const EVP_PKEY *, uint8_t digest[static 32]) __attribute__((warn_unused_result));
+int key_spki_sha256(const EVP_PKEY *, uint8_t digest[static 32])
+    __attribute__((warn_unused_result));
 
 struct cert_chain {
-	X509 *leaf;           /* owned */
-	STACK_OF(X509) *rest; /* owned, as do its members; empty: none. In the file's order */
+	X509 *leaf; /* owned */
+	STACK_OF(X509) * rest; /* owned, as do its members; empty: none. In the file's order */
 	enum key_type type;
 	int bits;
 	uint8_t ski[CERT_SKI_LEN];
-	char **names;         /* the leaf's DNS names and addresses as text; its CN if it has none */
+	char **names; /* the leaf's DNS names and addresses as text; its CN if it has none */
 	size_t names_n;
 };
 
@@ -42,7 +43,7 @@ struct cert_chain *cert_chain_parse(struct bytes pem, const char *name, char *wh
 void cert_chain_free(struct cert_chain *);
 
 /* All of a PEM file's certificates (a CA file). Owned by the caller: sk_X509_pop_free(s, X509_free). */
-STACK_OF(X509) *cert_stack_load(const char *path, char *why, size_t size);
+STACK_OF(X509) * cert_stack_load(const char *path, char *why, size_t size);
 
 /* Is the certificate good for this name? "*.example.com" matches only the same wildcard. */
 bool cert_matches_host(X509 *, const char *host);

@@ -34,19 +34,20 @@ enum {
 	EPOCH_ID_LEN = 8,
 	EPOCH_KEY_LEN = 32,
 	EPOCH_SCOPE_LEN = 32,
-	EPOCH_GROUP_MAX = 64,      /* bytes of a group's name */
-	EPOCH_RECORD_LEN = 65,     /* on the wire */
-	EPOCH_SET_MAX = 320,       /* two servers' worth at the shortest period, 10 minutes */
+	EPOCH_GROUP_MAX = 64, /* bytes of a group's name */
+	EPOCH_RECORD_LEN = 65, /* on the wire */
+	EPOCH_SET_MAX = 320, /* two servers' worth at the shortest period, 10 minutes */
 	EPOCH_REVOKED_MAX = 255,
-	EPOCH_ACCEPT_S = 86400,    /* how long after its end an epoch's tickets are taken */
-	EPOCH_ANSWER_MAX = 8 + 1 + EPOCH_REVOKED_MAX * EPOCH_ID_LEN + EPOCH_SET_MAX * EPOCH_RECORD_LEN,
+	EPOCH_ACCEPT_S = 86400, /* how long after its end an epoch's tickets are taken */
+	EPOCH_ANSWER_MAX = 8 + 1 + EPOCH_REVOKED_MAX * EPOCH_ID_LEN +
+			   EPOCH_SET_MAX * EPOCH_RECORD_LEN,
 };
 
 enum epoch_kind { EPOCH_MADE = 1, EPOCH_ORPHAN = 2 };
 
 struct epoch_record {
 	uint8_t id[EPOCH_ID_LEN]; /* of the generation; its first two bytes are the tag */
-	uint8_t kind;             /* enum epoch_kind */
+	uint8_t kind; /* enum epoch_kind */
 	uint64_t start, e;
 	uint8_t group_key[EPOCH_KEY_LEN];
 	uint64_t current_at, void_at; /* ms of CLOCK_BOOTTIME */
@@ -65,12 +66,12 @@ bool epoch_outranks(const uint8_t *a_id, uint8_t a_kind, uint64_t a_start, const
     uint8_t b_kind, uint64_t b_start);
 
 /* Replaces *out (which is cleared first). PARSE_BAD: *out is empty. Never PARSE_MORE. */
-enum parse epoch_answer_parse(struct bytes answer, uint64_t now_ms, struct epoch_set *out,
-    uint64_t *server_unix);
+enum parse epoch_answer_parse(
+    struct bytes answer, uint64_t now_ms, struct epoch_set *out, uint64_t *server_unix);
 /* Records must have u32 seconds in current_at and void_at here instead of times. */
 void epoch_answer_begin(struct writer *, uint64_t unix_now, const struct epoch_set *revoked);
-void epoch_answer_add(struct writer *, const struct epoch_record *, uint32_t until_current_s,
-    uint32_t until_void_s);
+void epoch_answer_add(
+    struct writer *, const struct epoch_record *, uint32_t until_current_s, uint32_t until_void_s);
 
 /* Takes the records and revocations of from that into lacks; the times of known ones stay. -1: full,
  * what fitted was taken. */
@@ -84,12 +85,12 @@ void epoch_set_clear(struct epoch_set *);
 const struct epoch_record *epoch_set_current(const struct epoch_set *, uint64_t now_ms);
 /* What a ticket or session id names: tag and the low 24 bits of the epoch. NULL: not accepted (any
  * more), or it does not rule its epoch. */
-const struct epoch_record *epoch_set_find(const struct epoch_set *, uint64_t now_ms, uint16_t tag,
-    uint32_t e24);
+const struct epoch_record *epoch_set_find(
+    const struct epoch_set *, uint64_t now_ms, uint16_t tag, uint32_t e24);
 /* When the answers of current and find next change by time alone; UINT64_MAX: never. */
 uint64_t epoch_set_next(const struct epoch_set *, uint64_t now_ms);
-uint16_t epoch_tag(const struct epoch_record *);  /* never 0 */
-uint32_t epoch_e24(const struct epoch_record *);  /* low 24 bits of e */
+uint16_t epoch_tag(const struct epoch_record *); /* never 0 */
+uint32_t epoch_e24(const struct epoch_record *); /* low 24 bits of e */
 
 /* ---- derivation */
 
@@ -106,7 +107,8 @@ struct scope {
 	uint8_t verify, depth, crl; /* crl: 0 none, 1 checked */
 	uint8_t ca_digest[32];
 };
-int scope_ca_digest(const STACK_OF(X509) *cas, uint8_t out[static 32]) __attribute__((warn_unused_result));
+int scope_ca_digest(const STACK_OF(X509) * cas, uint8_t out[static 32])
+    __attribute__((warn_unused_result));
 void scope_hash(const struct scope *, uint8_t out[static EPOCH_SCOPE_LEN]);
 
 /* For one scope, epoch and TLS version. Cache it: it costs eight HMACs. Cleanse it when done. */

@@ -22,9 +22,9 @@ enum {
 	GENERATION_RECORD_LEN = 57,
 	GENERATION_PERIOD_MIN_S = 600, /* and a divisor of 24 h */
 	GENERATION_PERIOD_MAX_S = 3600,
-	GENERATION_AHEAD = 2,          /* a made one starts so many epochs ahead, to reach everybody */
-	GENERATIONS_FILE_MAX = 8 + 4 + 8 + 2 + GENERATIONS_MAX * GENERATION_RECORD_LEN + 2
-	    + EPOCH_REVOKED_MAX * 16 + 32,
+	GENERATION_AHEAD = 2, /* a made one starts so many epochs ahead, to reach everybody */
+	GENERATIONS_FILE_MAX = 8 + 4 + 8 + 2 + GENERATIONS_MAX * GENERATION_RECORD_LEN + 2 +
+			       EPOCH_REVOKED_MAX * 16 + 32,
 };
 
 struct generation {
@@ -42,7 +42,7 @@ struct revocation {
 
 /* Holds secrets: generations_clear() before its memory goes. */
 struct generations {
-	uint32_t period;  /* seconds */
+	uint32_t period; /* seconds */
 	uint64_t written; /* unix time of the last write of the file; 0: never */
 	struct generation at[GENERATIONS_MAX];
 	size_t n;
@@ -69,15 +69,15 @@ bool generations_due(const struct generations *, uint64_t unix_now, uint64_t lif
 int generations_advance(struct generations *, struct kit *, uint64_t unix_now)
     __attribute__((warn_unused_result));
 /* Adds to the revoked ids and wipes the generation. 0; -1: the list is full. */
-int generations_revoke(struct generations *, const uint8_t id[static EPOCH_ID_LEN], uint64_t unix_now)
-    __attribute__((warn_unused_result));
+int generations_revoke(struct generations *, const uint8_t id[static EPOCH_ID_LEN],
+    uint64_t unix_now) __attribute__((warn_unused_result));
 
 /* The ruler of e; NULL: none. Borrowed. */
 const struct generation *generations_ruler(const struct generations *, uint64_t e);
 /* The answer to sslgw/epoch-keys for one group: a record for each accepted epoch that has a ruler.
  * 0; -1: no room (EPOCH_ANSWER_MAX is enough), or libcrypto failed. */
-int generations_answer(const struct generations *, struct kit *, struct bytes group, uint64_t unix_now,
-    struct writer *) __attribute__((warn_unused_result));
+int generations_answer(const struct generations *, struct kit *, struct bytes group,
+    uint64_t unix_now, struct writer *) __attribute__((warn_unused_result));
 
 /* The state file's bytes. 0 with *len set; -1: no room. */
 int generations_encode(const struct generations *, uint8_t *out, size_t size, size_t *len)

@@ -27,7 +27,7 @@ enum {
 
 struct sealed_session {
 	uint64_t expiry, first_auth; /* unix seconds */
-	uint64_t claim;              /* hash of the servers that hold claims; 0: none */
+	uint64_t claim; /* hash of the servers that hold claims; 0: none */
 	struct bytes session, intermediates; /* borrowed */
 };
 

@@ -27,13 +27,13 @@ enum tbs_result {
 	TBS_TLS13,
 	TBS_TLS12,
 	TBS_BAD_MESSAGE, /* neither of the two, byte for byte */
-	TBS_BAD_SCHEME,  /* not for this key, or not in this version */
-	TBS_BAD_POINT,   /* not on the curve that it names */
-	TBS_NO_TLS12,    /* TLS 1.2 is off for the key, or the sentinel is missing */
+	TBS_BAD_SCHEME, /* not for this key, or not in this version */
+	TBS_BAD_POINT, /* not on the curve that it names */
+	TBS_NO_TLS12, /* TLS 1.2 is off for the key, or the sentinel is missing */
 };
 
-enum tbs_result tbs_check(struct kit *, struct bytes message, uint16_t scheme, enum key_type,
-    enum tls12_mode);
+enum tbs_result tbs_check(
+    struct kit *, struct bytes message, uint16_t scheme, enum key_type, enum tls12_mode);
 const char *tbs_result_text(enum tbs_result); /* for the operator */
 bool tbs_ok(enum tbs_result);
 

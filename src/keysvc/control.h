@@ -20,7 +20,8 @@ struct control;
 
 /* Owns fd and takes over *conf; policy is changed by a reload. The loop is stopped when the master is
  * gone or says so. NULL: no memory. */
-struct control *control_new(struct loop *, int fd, struct keysvc *, struct keysvc_conf *, struct policy *);
+struct control *control_new(
+    struct loop *, int fd, struct keysvc *, struct keysvc_conf *, struct policy *);
 void control_free(struct control *);
 
 /* Grants and callers of conf into policy; its token stays. */

@@ -14,14 +14,15 @@
 #include <stdint.h>
 
 struct epochclock {
-	uint32_t period;       /* seconds */
-	uint64_t written;      /* unix time of the file's last write before this start; 0: none */
+	uint32_t period; /* seconds */
+	uint64_t written; /* unix time of the file's last write before this start; 0: none */
 	uint64_t wall0, boot0; /* seconds, when it was last believed */
-	bool believed;         /* was it ever, since start */
+	bool believed; /* was it ever, since start */
 	bool held;
 };
 
-void epochclock_start(struct epochclock *, uint32_t period, uint64_t written, uint64_t wall, uint64_t boot);
+void epochclock_start(
+    struct epochclock *, uint32_t period, uint64_t written, uint64_t wall, uint64_t boot);
 /* Returns whether held has changed. */
 bool epochclock_check(struct epochclock *, uint64_t wall, uint64_t boot);
 /* The operator says that the wall clock is right. */

@@ -10,12 +10,13 @@
 
 enum epochfile_result {
 	EPOCHFILE_OK,
-	EPOCHFILE_NONE,    /* there is no file yet */
+	EPOCHFILE_NONE, /* there is no file yet */
 	EPOCHFILE_DAMAGED, /* not ours, or broken: *out is empty */
-	EPOCHFILE_FAILED,  /* errno */
+	EPOCHFILE_FAILED, /* errno */
 };
 
 enum epochfile_result epochfile_read(const char *path, struct generations *out);
-int epochfile_write(const char *path, const struct generations *) __attribute__((warn_unused_result)); /* 0, -1: errno */
+int epochfile_write(const char *path, const struct generations *)
+    __attribute__((warn_unused_result)); /* 0, -1: errno */
 
 #endif

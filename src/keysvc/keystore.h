@@ -15,13 +15,13 @@ struct keyop_prepared;
 
 struct key {
 	unsigned refs;
-	EVP_PKEY *pkey;       /* cleansed by libcrypto when freed */
+	EVP_PKEY *pkey; /* cleansed by libcrypto when freed */
 	enum key_type type;
 	int bits;
 	uint8_t ski[CERT_SKI_LEN], spki_sha256[32];
 	enum tls12_mode tls12;
-	bool slow;            /* signs in the slow lane */
-	char *name;           /* the file's, for messages */
+	bool slow; /* signs in the slow lane */
+	char *name; /* the file's, for messages */
 	/* libcrypto's contexts, made at first use by the thread of that number in the key's lane, and used
 	 * by it alone; they go with the key. */
 	struct keyop_prepared *prepared[KEY_SLOTS];
@@ -39,7 +39,8 @@ struct keystore *keystore_new(void);
  * -1: full or no memory. */
 int keystore_add(struct keystore *, struct key *) __attribute__((warn_unused_result));
 void keystore_seal(struct keystore *); /* after the last keystore_add; look-ups work from now on */
-struct key *keystore_find(const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]); /* borrowed */
+struct key *keystore_find(
+    const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]); /* borrowed */
 size_t keystore_n(const struct keystore *);
 struct key *keystore_at(const struct keystore *, size_t); /* in the order of their SKIs */
 void keystore_free(struct keystore *);

@@ -17,7 +17,7 @@ struct keysvc_params {
 	unsigned threads, slow_threads;
 	uint32_t queue_max, conns_max, deadline_ms;
 	const struct policy *policy; /* borrowed for the service's life */
-	struct epochs *epochs;       /* the same */
+	struct epochs *epochs; /* the same */
 };
 
 /* Starts the threads. NULL: no memory, no threads. */

@@ -11,18 +11,19 @@
 #include "base/conf.h"
 
 struct keysvc_conf {
-	struct conf_strings listen;       /* "unix:/path"; not embedded */
-	struct conf_strings keys;         /* PEM files and folders; not embedded */
-	char *user, *group;               /* names or numbers; NULL: as started */
+	struct conf_strings listen; /* "unix:/path"; not embedded */
+	struct conf_strings keys; /* PEM files and folders; not embedded */
+	char *user, *group; /* names or numbers; NULL: as started */
 	struct conf_strings caller_users; /* names or numbers; empty: own user and root */
-	unsigned allow;                   /* bits of enum grant */
-	int tls12;                        /* enum tls12_mode of every key */
-	struct conf_strings tls12_any;    /* key files (as named to the service) that are `any` instead */
-	char *cluster_secret_file;        /* NULL: memory only */
+	unsigned allow; /* bits of enum grant */
+	int tls12; /* enum tls12_mode of every key */
+	struct conf_strings
+	    tls12_any; /* key files (as named to the service) that are `any` instead */
+	char *cluster_secret_file; /* NULL: memory only */
 	uint64_t epoch_period, generation_lifetime;
-	int64_t threads, slow_threads;    /* threads 0: one a CPU */
-	int64_t queue;                    /* jobs that wait in a lane */
-	uint64_t deadline;                /* of a signature */
+	int64_t threads, slow_threads; /* threads 0: one a CPU */
+	int64_t queue; /* jobs that wait in a lane */
+	uint64_t deadline; /* of a signature */
 	int64_t connections;
 };
 

@@ -14,36 +14,39 @@ enum lane { LANE_FAST, LANE_SLOW, LANES_N };
 enum { LANES_THREADS_MAX = 64 };
 
 enum lane_result {
-	LANE_DONE,    /* work() was called */
-	LANE_LATE,    /* its deadline passed before its turn came */
+	LANE_DONE, /* work() was called */
+	LANE_LATE, /* its deadline passed before its turn came */
 	LANE_DROPPED, /* its owner had set drop */
 	LANE_STOPPED, /* the lanes are being freed */
 };
 
 struct lane_job {
 	struct lane_job *next;
-	uint64_t deadline_ns;   /* CLOCK_MONOTONIC */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
 	enum lane_result result;
-	atomic_bool drop;       /* the owner no longer wants it; it may be worked on all the same */
+	atomic_bool drop; /* the owner no longer wants it; it may be worked on all the same */
 };
 
 struct lanes_params {
 	unsigned threads[LANES_N]; /* 1 to LANES_THREADS_MAX */
-	unsigned queue_max;        /* jobs that wait, in each lane */
-	void *(*scratch_new)(unsigned nth);  /* in each thread, its number in its lane; NULL: no memory */
+	unsigned queue_max; /* jobs that wait, in each lane */
+	void *(*scratch_new)(
+	    unsigned nth); /* in each thread, its number in its lane; NULL: no memory */
 	void (*scratch_free)(void *);
-	void (*work)(void *scratch, struct lane_job *);      /* in a thread */
-	void (*done)(void *arg, struct lane_job *);          /* on the loop */
+	void (*work)(void *scratch, struct lane_job *); /* in a thread */
+	void (*done)(void *arg, struct lane_job *); /* on the loop */
 	void *arg;
 };
 
 struct lanes;
 
-struct lanes *lanes_new(struct loop *, const struct lanes_params *); /* copied. NULL: no memory, no threads */
+struct lanes *lanes_new(
+    struct loop *, const struct lanes_params *); /* copied. NULL: no memory, no threads */
 /* 0; -1: it cannot be done in time (the queue is full, or as long as the deadline by what jobs took
  * lately): nothing will follow. */
 int lanes_submit(struct lanes *, enum lane, struct lane_job *, uint32_t deadline_ms)
     __attribute__((warn_unused_result));
-void lanes_free(struct lanes *); /* waits for the jobs in work; done() comes for all before it returns */
+void lanes_free(
+    struct lanes *); /* waits for the jobs in work; done() comes for all before it returns */
 
 #endif

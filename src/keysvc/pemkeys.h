@@ -15,8 +15,7 @@ struct key *pemkeys_read(int fd, const char *name, char *why, size_t size);
 
 /* A file, or each regular file of a folder that holds a key (hidden ones are not looked at). Adds to
  * store; each error goes to failed(). Returns how many keys were read. */
-size_t pemkeys_load(struct keystore *, const char *path,
-    void (*loaded)(void *arg, struct key *), void (*failed)(void *arg, const char *file, const char *why),
-    void *arg);
+size_t pemkeys_load(struct keystore *, const char *path, void (*loaded)(void *arg, struct key *),
+    void (*failed)(void *arg, const char *file, const char *why), void *arg);
 
 #endif

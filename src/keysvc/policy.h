@@ -25,7 +25,8 @@ struct policy {
 };
 
 bool policy_admits(const struct policy *, const struct identity *);
-bool policy_token_fits(const struct policy *, struct bytes token); /* constant time; false without a token */
+bool policy_token_fits(
+    const struct policy *, struct bytes token); /* constant time; false without a token */
 bool policy_grants(const struct policy *, enum grant);
 void policy_clear(struct policy *); /* wipes the token */
 

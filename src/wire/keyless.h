@@ -75,8 +75,8 @@ enum keyless_error {
 struct keyless {
 	uint32_t id;
 	uint8_t opcode;
-	struct bytes digest, sni, client_ip, ski, server_ip, certificate_id, payload, function, extra,
-	    span, context, region;
+	struct bytes digest, sni, client_ip, ski, server_ip, certificate_id, payload, function,
+	    extra, span, context, region;
 };
 
 /* net/frame.h's next(). BAD: the major version is not 1; *id is set if it was there. */
@@ -85,14 +85,15 @@ enum parse keyless_next(struct bytes in, size_t *len, uint32_t *id);
 enum parse keyless_parse(struct bytes message, struct keyless *out, enum keyless_error *error);
 /* The length written, or 0: no room in buf or in a body. padded: filled up to KEYLESS_PADDED_LEN. */
 size_t keyless_build(const struct keyless *, bool padded, uint8_t *buf, size_t size);
-void keyless_number(uint8_t *message, uint32_t id); /* net/peers.h's number(): sets a message's id */
+void keyless_number(
+    uint8_t *message, uint32_t id); /* net/peers.h's number(): sets a message's id */
 
 /* Short forms of keyless_build. */
 size_t keyless_build_answer(uint32_t id, struct bytes payload, uint8_t *buf, size_t size);
 size_t keyless_build_error(uint32_t id, enum keyless_error, uint8_t *buf, size_t size);
 /* ski NULL: none. */
-size_t keyless_build_custom(uint32_t id, const char *function, const uint8_t *ski, struct bytes payload,
-    uint8_t *buf, size_t size);
+size_t keyless_build_custom(uint32_t id, const char *function, const uint8_t *ski,
+    struct bytes payload, uint8_t *buf, size_t size);
 
 const char *keyless_error_text(uint8_t code); /* for the operator */
 
