@@ -2,6 +2,7 @@
  * service.c: the answering side: its listeners, the bound on connections, drain and life. What goes
  * on within a connection is service_conn.c.
  */
+#include <assert.h>
 #include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct service *service_new(struct loop *loop, const struct service_params *para
 
 	if (service == NULL)
 		return NULL;
+	assert(params->stall_ms > 0 && params->conns_max > 0 && params->conn_calls_max > 0);
 	service->loop = loop;
 	service->params = params;
 	service->arg = arg;

@@ -34,8 +34,8 @@ struct service_params {
 	uint32_t conns_max; /* above: closed at accept */
 	uint32_t calls_max; /* in work, all connections; above: reading pauses */
 	uint32_t conn_calls_max; /* in work, one connection; above: reading of it pauses */
-	uint32_t idle_ms; /* no call and no byte: closed */
-	uint32_t stall_ms; /* half a message, or answers not read: closed */
+	uint32_t idle_ms; /* no call and no byte: closed; 0: never */
+	uint32_t stall_ms; /* half a message, TLS half made, or answers not read: closed; not 0 */
 	/* Reply now or later, any order, exactly once, or call_close(). request is borrowed until return. */
 	void (*call)(void *arg, struct call *, struct bytes request);
 	void (*gone)(void *arg,

@@ -751,7 +751,7 @@ static void an_idle_connection_is_pinged_and_closed_when_it_is_silent(void **sta
 
 	bed->params.ping = ping;
 	bed->params.ping_ms = 40;
-	bed->params.connect_ms = 60;
+	bed->params.connect_ms = 300;
 	start(bed, true);
 	connect_now(bed);
 	for (int i = 0; i < 3; i++) {
