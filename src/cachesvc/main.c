@@ -292,9 +292,13 @@ static void reload(struct run *run)
 
 static void on_signal(void *arg, int signo)
 {
+	const struct run *run = arg;
+
+	/* Embedded, the master says when to end: a terminal's Ctrl-C and a unit's stop go to all of a
+	 * gateway's processes, and workers still look sessions up while they drain. */
 	if (signo == SIGHUP)
 		reload(arg);
-	else if (signo != SIGUSR1) /* logs go to stderr: nothing to open anew */
+	else if (signo != SIGUSR1 && !run->embedded) /* logs go to stderr: nothing to open anew */
 		stop(arg);
 }
 

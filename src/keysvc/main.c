@@ -143,12 +143,10 @@ static void on_signal(void *arg, int signo)
 		audit_log(keysvc_audit(m->svc));
 		break;
 	case SIGTERM:
-		stop(m);
-		break;
 	case SIGINT:
 	case SIGQUIT:
-		/* A terminal's Ctrl-C goes to all of a gateway's processes. Its workers still need
-		 * signatures until they have drained; the master says when to end. */
+		/* A terminal's Ctrl-C and a unit's stop go to all of a gateway's processes. Its workers
+		 * still need signatures until they have drained; the master says when to end. */
 		if (m->control == NULL)
 			stop(m);
 		break;
