@@ -87,6 +87,10 @@ static void answers_match_the_vectors(void **state)
 	assert_memory_equal(
 	    answered(f, at(EPOCH + 26), EPOCH + 27)->group_key, vec_group_key_27, 32);
 	/* The same after moving on. */
+	assert_int_equal(generations_advance(&f->g, f->kit, at(EPOCH + 24)), 0);
+	assert_int_equal(generations_advance(&f->g, f->kit, at(EPOCH + 25)),
+	    1); /* at once, not an epoch later */
+	assert_int_equal(f->g.at[0].base, EPOCH + 1);
 	assert_int_equal(generations_advance(&f->g, f->kit, at(EPOCH + 30)), 1);
 	assert_int_equal(f->g.at[0].base, EPOCH + 6);
 	assert_memory_equal(

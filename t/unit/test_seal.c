@@ -87,6 +87,24 @@ static void nothing_altered_opens(void **state)
 	kit_free(kit);
 }
 
+static void plaintext_fills_its_length_exactly(void **state)
+{
+	uint8_t buf[sizeof(vec_sealed_surplus)];
+	struct sealed_session s;
+	struct kit *kit = kit_new();
+
+	(void)state;
+	assert_int_equal(
+	    seal_decrypt(kit, vec_entry_name, vec_entry_key, vec_scope,
+		bytes_of(vec_sealed_surplus, sizeof(vec_sealed_surplus)), buf, sizeof(buf), &s),
+	    -1);
+	assert_int_equal(
+	    seal_decrypt(kit, vec_entry_name, vec_entry_key, vec_scope,
+		bytes_of(vec_sealed_empty, sizeof(vec_sealed_empty)), buf, sizeof(buf), &s),
+	    -1);
+	kit_free(kit);
+}
+
 static void seals_never_repeat(void **state)
 {
 	struct sealed_session in = { 1, 2, 3, bytes_str("abc"), bytes_of(NULL, 0) }, out;
@@ -152,6 +170,7 @@ int main(void)
 		cmocka_unit_test(name_and_key_match_the_vector),
 		cmocka_unit_test(opens_what_another_program_sealed),
 		cmocka_unit_test(nothing_altered_opens),
+		cmocka_unit_test(plaintext_fills_its_length_exactly),
 		cmocka_unit_test(seals_never_repeat),
 		cmocka_unit_test(sizes_are_bounded),
 	};

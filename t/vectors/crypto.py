@@ -76,6 +76,12 @@ def main():
     plain += item(b"session DER") + item(b"intermediates DER")
     sealed = AESGCM(mac[32:]).encrypt(nonce, plain, mac[:32] + scope)
     emit("vec_sealed", b"\x01" + nonce + sealed)
+    # One byte more than the two lengths say; and none of a session at all.
+    sealed = AESGCM(mac[32:]).encrypt(nonce, plain + b"\x00", mac[:32] + scope)
+    emit("vec_sealed_surplus", b"\x01" + nonce + sealed)
+    plain = plain[:24] + item(b"") + item(b"intermediates DER")
+    sealed = AESGCM(mac[32:]).encrypt(nonce, plain, mac[:32] + scope)
+    emit("vec_sealed_empty", b"\x01" + nonce + sealed)
 
 
 main()
