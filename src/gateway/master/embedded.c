@@ -228,7 +228,7 @@ static void restart_cb(struct deadline *deadline)
 		return;
 	}
 	if (p == &e->key)
-		feed_begin(&e->feed, p->channel, e->plan, refed, e);
+		feed_begin(&e->feed, e->loop, p->channel, e->plan, refed, e);
 }
 
 static void ended(struct service_process *p, int status)
@@ -316,7 +316,7 @@ int embedded_start(struct embedded *e, const struct plan *plan, bool check)
 
 void embedded_feed(struct embedded *e, const struct plan *plan, embedded_fed fed, void *arg)
 {
-	feed_begin(&e->feed, e->key.channel, plan, fed, arg);
+	feed_begin(&e->feed, e->loop, e->key.channel, plan, fed, arg);
 }
 
 void embedded_commit(struct embedded *e, const struct plan *plan)

@@ -24,22 +24,40 @@ void feed_clear(struct feed *f)
 	}
 	free(f->keys);
 	free(f->pem);
-	*f = (struct feed){ 0 };
+	f->keys = NULL;
+	f->pem = NULL;
+	f->plan = NULL;
+	f->sent = f->answered = 0;
+	if (f->loop != NULL)
+		loop_later_cancel(f->loop, &f->done);
+}
+
+/* What was read is handed on to the callback's time, so that it may begin another pass. */
+static void done_cb(struct later *later)
+{
+	struct feed *f = CONTAINER_OF(later, struct feed, done), over = *f;
+
+	f->keys = NULL;
+	f->pem = NULL;
+	f->plan = NULL;
+	over.loop = NULL;
+	over.fed(over.arg, over.error, over.keys, over.error == NULL ? over.plan->key_files_n : 0,
+	    over.pem);
+	feed_clear(&over);
 }
 
 static void finish(struct feed *f, const char *error)
 {
-	struct feed done = *f;
-
-	*f = (struct feed){ 0 };
-	done.fed(done.arg, error, done.keys, error == NULL ? done.plan->key_files_n : 0, done.pem);
-	feed_clear(&done);
+	if (f->done.queued)
+		return;
+	f->error = error;
+	loop_later(f->loop, &f->done, done_cb);
 }
 
 static void ask_selfsigned(struct feed *f)
 {
 	const struct conf_strings *names = &f->plan->conf->sites.at[0].names;
-	char text[2048] = "selfsigned";
+	char text[1024] = "selfsigned";
 
 	for (size_t i = 0; i < names->n; i++) {
 		strlcat(text, " ", sizeof text);
@@ -79,7 +97,7 @@ static void send_more(struct feed *f)
 		}
 		f->sent++;
 	}
-	if (f->plan == NULL || f->answered < f->plan->key_files_n)
+	if (f->answered < f->plan->key_files_n)
 		return;
 	if (f->plan->conf->selfsigned && f->pem == NULL)
 		ask_selfsigned(f);
@@ -87,10 +105,11 @@ static void send_more(struct feed *f)
 		finish(f, NULL);
 }
 
-void feed_begin(
-    struct feed *f, struct channel *channel, const struct plan *plan, embedded_fed fed, void *arg)
+void feed_begin(struct feed *f, struct loop *loop, struct channel *channel, const struct plan *plan,
+    embedded_fed fed, void *arg)
 {
 	feed_clear(f);
+	f->loop = loop;
 	f->fed = fed;
 	f->arg = arg;
 	f->channel = channel;
@@ -138,7 +157,7 @@ void feed_message(struct feed *f, char *text)
 {
 	if (strncmp(text, "keys-done error ", 16) == 0)
 		log_errorx("key service: %s: the former keys stay", text + 16);
-	if (f->plan == NULL)
+	if (f->plan == NULL || f->done.queued)
 		return;
 	if (strncmp(text, "key ", 4) == 0) {
 		take_key(f, text + 4);

@@ -19,9 +19,12 @@ struct feed {
 	struct plan_key *keys;    /* one a file */
 	size_t sent, answered;
 	char *pem;
+	struct loop *loop;
+	const char *error;        /* with done queued: what fed() will be told */
+	struct later done;
 };
 
-void feed_begin(struct feed *, struct channel *, const struct plan *, embedded_fed, void *arg);
+void feed_begin(struct feed *, struct loop *, struct channel *, const struct plan *, embedded_fed, void *arg);
 void feed_message(struct feed *, char *text);
 void feed_lost(struct feed *, const char *why);
 void feed_commit(struct feed *, struct channel *);
