@@ -18,7 +18,7 @@
 
 void feed_clear(struct feed *f)
 {
-	for (size_t i = 0; f->keys != NULL && f->plan != NULL && i < f->plan->key_files_n; i++) {
+	for (size_t i = 0; f->keys != NULL && i < f->n; i++) {
 		free(f->keys[i].name);
 		free(f->keys[i].error);
 	}
@@ -41,7 +41,7 @@ static void done_cb(struct later *later)
 	f->pem = NULL;
 	f->plan = NULL;
 	over.loop = NULL;
-	over.fed(over.arg, over.error, over.keys, over.error == NULL ? over.plan->key_files_n : 0,
+	over.fed(over.arg, over.error, over.keys, over.error == NULL ? over.n : 0,
 	    over.pem);
 	feed_clear(&over);
 }
@@ -114,6 +114,7 @@ void feed_begin(struct feed *f, struct loop *loop, struct channel *channel, cons
 	f->arg = arg;
 	f->channel = channel;
 	f->plan = plan;
+	f->n = plan->key_files_n;
 	f->keys = calloc(plan->key_files_n + 1, sizeof *f->keys);
 	if (channel == NULL || f->keys == NULL) {
 		finish(f, "the key service is not running");

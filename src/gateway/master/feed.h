@@ -16,7 +16,8 @@ struct feed {
 	struct channel *channel;
 	embedded_fed fed;
 	void *arg;
-	struct plan_key *keys;    /* one a file */
+	struct plan_key *keys;    /* one a file: n */
+	size_t n;
 	size_t sent, answered;
 	char *pem;
 	struct loop *loop;
