@@ -220,6 +220,41 @@ static void a_slow_client_gets_all_of_it(void **state)
 	close(backend);
 }
 
+/* The last answer may take longer to leave than what we would wait for the client's own end. */
+static void the_last_answer_is_not_cut_short_by_lingering(void **state)
+{
+	struct sim_gateway *g = sim_gateway_new(1);
+	struct conn *conn;
+	enum { TOTAL = 60000 };
+	static char body[TOTAL + 1];
+	int client, backend, small = 4096;
+	uint64_t end;
+	char head[1024];
+
+	(void)state;
+	g->conf.timeouts.write = 10000;
+	sim_gateway_start(g);
+	client = sim_client(g, &conn);
+	assert_int_equal(
+	    setsockopt(stream_fd(conn->stream), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	sim_send(client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	backend = sim_accept(g, 0);
+	sim_read_head(g, backend, head, sizeof(head));
+	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+	memset(body, 'x', TOTAL);
+	sim_send(backend, body);
+	end = loop_now_ms(g->worker.loop) + 2200;
+	while (loop_now_ms(g->worker.loop) < end)
+		sim_turns(g, 1);
+	assert_false(conn->closed);
+	sim_read_head(g, client, head, sizeof(head));
+	sim_expect(g, client, body);
+	assert_int_equal(sim_read_to_end(g, client, head, sizeof(head)), 0);
+	close(client);
+	sim_gateway_stop(g);
+	close(backend);
+}
+
 static void a_back_end_that_stops_reading_stops_the_client(void **state)
 {
 	struct sim_gateway *g = sim_gateway_started(1);
@@ -328,6 +363,8 @@ static void a_truncated_answer_is_not_passed_on_as_whole(void **state)
 		assert_non_null(strstr(text, "abc"));
 		assert_null(strstr(text, "\r\n0\r\n\r\n"));
 		assert_int_equal(sim_count(g, REASON_BACKEND_TRUNCATED), 1);
+		/* At once, not when it had been idle for long enough. */
+		assert_int_equal(sim_count(g, REASON_IDLE), 0);
 		close(client);
 		sim_gateway_stop(g);
 	}
@@ -385,6 +422,10 @@ static void a_pipelining_client_that_reads_nothing_is_not_served_on(void **state
 		sim_send(backend, answer);
 	}
 	assert_true(n < 6);
+	/* More of them change nothing. */
+	sim_send(client, SIM_GET);
+	sim_turns(g, 3);
+	assert_true(sim_quiet(backend));
 	for (; n > 0; n--)
 		sim_expect(g, client, answer);
 	sim_expect(g, backend, SIM_GET);
@@ -402,6 +443,7 @@ int main(void)
 		cmocka_unit_test(silence_ends_by_its_deadline),
 		cmocka_unit_test(a_client_that_stops_reading_stops_the_back_end),
 		cmocka_unit_test(a_slow_client_gets_all_of_it),
+		cmocka_unit_test(the_last_answer_is_not_cut_short_by_lingering),
 		cmocka_unit_test(a_back_end_that_stops_reading_stops_the_client),
 		cmocka_unit_test(a_client_that_is_gone_ends_its_request_at_the_back_end),
 		cmocka_unit_test(a_client_that_has_said_all_still_gets_its_answer),

@@ -42,6 +42,7 @@ static void surplus_bytes_never_answer_the_next_request(void **state)
 	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 "
 			  "OK\r\nContent-Length: 4\r\n\r\nevil");
 	told_expect(&t, "200 x end");
+	assert_int_equal(told_idle_ones(g), 0);
 	assert_int_equal(sim_count(g, REASON_BACKEND_SURPLUS), 1);
 	sim_read_to_end(g, backend, rest, sizeof(rest));
 	close(backend);
