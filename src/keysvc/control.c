@@ -55,6 +55,16 @@ void control_policy(struct policy *policy, const struct keysvc_conf *conf)
 	}
 }
 
+/* Keys that are in force already follow the new configuration too. */
+static void apply_tls12(const struct control *control, const struct keystore *keys)
+{
+	for (size_t i = 0; keys != NULL && i < keystore_n(keys); i++) {
+		struct key *key = keystore_at(keys, i);
+
+		key->tls12 = control_tls12(control->conf, key->name);
+	}
+}
+
 static void take_conf(struct control *control, int fd)
 {
 	struct conf_errors *errors = conf_errors_new();
@@ -76,6 +86,8 @@ static void take_conf(struct control *control, int fd)
 		keysvc_conf_free(control->conf);
 		control->conf = conf;
 		control_policy(control->policy, conf);
+		apply_tls12(control, keysvc_keys(control->svc));
+		apply_tls12(control, control->next);
 	}
 	conf_text_free(text);
 	conf_errors_free(errors);

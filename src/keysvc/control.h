@@ -6,7 +6,7 @@
  *   "keys-done"         -> "keys-done ok" and the set is in force, or "keys-done error TEXT" if any of
  *                          the above failed: then the former set stays. A file without a private key
  *                          ("key NAME error holds no private key ...") is no failure of the set
- *   "reload" + fd       a new text of the configuration: callers, grants and TLS 1.2 modes from now on
+ *   "reload" + fd       a new text of the configuration: callers, grants, and TLS 1.2 modes of all keys
  *   "reopen" logs the counts; "drain" answers what is asked, then -> "drained" and ends; "stop" ends
  * Sent by itself: "ready", when it listens.
  */

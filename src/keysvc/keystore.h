@@ -19,7 +19,7 @@ struct key {
 	enum key_type type;
 	int bits;
 	uint8_t ski[CERT_SKI_LEN], spki_sha256[32];
-	enum tls12_mode tls12;
+	enum tls12_mode tls12; /* the loop's; lanes are told it by the job */
 	bool slow; /* signs in the slow lane */
 	char *name; /* the file's, for messages */
 	/* libcrypto's contexts, made at first use by the thread of that number in the key's lane, and used

@@ -48,6 +48,7 @@ struct sign_job {
 	struct key *key; /* held */
 	uint32_t id;
 	uint16_t scheme;
+	enum tls12_mode tls12; /* the key's when it was asked: a reload may change it */
 	enum tbs_result tbs; /* written in the lane, as all below */
 	bool failed;
 	size_t message_len, signature_len;
@@ -110,8 +111,7 @@ static void sign_work(void *scratch, struct lane_job *lane)
 	struct sign_job *job = (struct sign_job *)(void *)lane;
 	struct bytes message = bytes_of(job->message, job->message_len);
 
-	job->tbs = tbs_check(
-	    keyop_kit(scratch), message, job->scheme, job->key->type, job->key->tls12);
+	job->tbs = tbs_check(keyop_kit(scratch), message, job->scheme, job->key->type, job->tls12);
 	if (tbs_ok(job->tbs))
 		job->failed = keyop_sign(scratch, job->key, job->scheme, message, job->signature,
 				  sizeof(job->signature), &job->signature_len) == -1;
@@ -184,6 +184,7 @@ static void call_sign(struct keysvc *svc, struct call *call, const struct keyles
 	job->key = key_ref(key);
 	job->id = k->id;
 	job->scheme = scheme;
+	job->tls12 = key->tls12;
 	job->message_len = message.len;
 	memcpy(job->message, message.at, message.len);
 	call_set_user(call, job);

@@ -257,7 +257,7 @@ static void reload_takes_a_whole_configuration_or_none(void **state)
 	    "allow = [ \"keys\" ]; caller_users = [ \"4242\" ]; tls12 = \"off\";\n";
 	static const char bad[] = "allow = [ \"keys\" ];\ncaller_users = [ \"no such user\" ];\n";
 	struct fixture *f = *state;
-	EVP_PKEY *a = EVP_EC_gen("P-256");
+	EVP_PKEY *a = EVP_EC_gen("P-256"), *b = EVP_EC_gen("P-384");
 	int fd = memfile(bad, strlen(bad));
 
 	tell(f, fd, "reload");
@@ -265,16 +265,21 @@ static void reload_takes_a_whole_configuration_or_none(void **state)
 	assert_int_equal(f->policy.grants, GRANT_TLS_SIGN | GRANT_EPOCH_KEYS | GRANT_KEYS);
 	close(fd);
 	fd = memfile(good, strlen(good));
+	give_key(f, b, "b", "P-384");
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_SENTINEL);
 	tell(f, fd, "reload");
 	close(fd);
 	give_key(f, a, "a", "P-256");
+	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_OFF); /* one in force */
 	assert_int_equal(f->policy.grants, GRANT_KEYS);
 	assert_int_equal(f->policy.uids_n, 1);
 	assert_int_equal(f->policy.uids[0], 4242);
 	tell(f, -1, "keys-done");
 	assert_string_equal(hear(f), "keys-done ok");
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_OFF);
-	EVP_PKEY_free(a);
+	EVP_PKEY_free(a), EVP_PKEY_free(b);
 }
 
 static void unknown_words_are_survived(void **state)
