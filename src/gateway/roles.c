@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -47,6 +48,7 @@ void role_load(struct role *role, int argc, char **argv)
 	int config, counters;
 
 	privileges_harden();
+	prctl(PR_SET_NAME, "sslgw"); /* executed by way of /proc/self/exe, it would be called so */
 	inherited_load(&role->inherited);
 	config = inherited_take(&role->inherited, "config");
 	counters = inherited_take(&role->inherited, "counters");
