@@ -33,7 +33,8 @@ struct conn {
 	struct front_conn *front; /* NULL: handshake */
 	struct client client;
 	struct deadline deadline; /* of the handshake */
-	struct later gone;
+	struct later gone, glitch;
+	unsigned post_handshake; /* messages */
 	bool closed, idle;
 	TAILQ_ENTRY(conn) link; /* all */
 	TAILQ_ENTRY(conn) idle_link; /* oldest first */
@@ -133,6 +134,7 @@ void conn_close(struct conn *c, enum reason why)
 	conn_idle(c, false);
 	c->closed = true;
 	deadline_clear(w->loop, &c->deadline);
+	loop_later_cancel(w->loop, &c->glitch);
 	if (c->handshake != NULL) {
 		char peer[ENDPOINT_TEXT_MAX];
 
@@ -188,6 +190,24 @@ static void count_handshake(struct conn *c)
 	}
 }
 
+static void glitch_cb(struct later *later)
+{
+	conn_close(CONTAINER_OF(later, struct conn, glitch), REASON_TLS_RENEGOTIATION);
+}
+
+/* Called by libssl from within reads and writes of this connection: it is closed after the turn. */
+static void on_info(const SSL *ssl, int where, int ret)
+{
+	struct conn *c = SSL_get_app_data(ssl);
+
+	(void)ret;
+	if (!(where & SSL_CB_HANDSHAKE_START) || c == NULL || c->closed)
+		return;
+	if (++c->post_handshake >
+	    CONN_POST_HANDSHAKE_MAX + stream_received(c->stream) / CONN_POST_HANDSHAKE_BYTES)
+		loop_later(c->worker->loop, &c->glitch, glitch_cb);
+}
+
 static void on_opened(void *arg)
 {
 	struct conn *c = arg;
@@ -201,6 +221,8 @@ static void on_opened(void *arg)
 		c->handshake = NULL;
 		deadline_clear(c->worker->loop, &c->deadline);
 		count_handshake(c);
+		SSL_set_app_data(stream_ssl(c->stream), c);
+		SSL_set_info_callback(stream_ssl(c->stream), on_info);
 	}
 	if (c->front == NULL)
 		speak(c);
