@@ -24,6 +24,10 @@
 enum {
 	CONN_FDS_RESERVED = 64, /* listeners, logs, services */
 	CONN_FDS_EACH = 2, /* the client's and the back-end's */
+	/* Handshake messages after the handshake (KeyUpdate, refused renegotiations): each costs us key
+	 * derivations, and no client needs more. Lasting connections earn one for each MiB. */
+	CONN_POST_HANDSHAKE_MAX = 32,
+	CONN_POST_HANDSHAKE_BYTES = 1024 * 1024,
 };
 
 struct conn {
