@@ -1,4 +1,5 @@
 /* crypto.h: made by crypto.py beside it; do not edit. */
+/* clang-format off */
 static const uint8_t vec_generation_id[8] = {
 	0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6, 0x07, 0x18,
 };
