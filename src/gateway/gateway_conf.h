@@ -103,6 +103,7 @@ struct gateway_conf {
 	char *runtime_dir;     /* NULL: RUNDIR, or a folder made for the run */
 	char *state_dir;       /* the embedded key service's epoch file; NULL: STATEDIR */
 	char *pid_file;
+	bool selfsigned;       /* the command line named no certificate: the one site gets a self-signed one */
 };
 
 /* NULL: errors say why, with file, line and mend. Checks everything that needs no file but the text:
@@ -110,6 +111,9 @@ struct gateway_conf {
 struct gateway_conf *gateway_conf_new(const struct conf_text *, struct conf_errors *);
 void gateway_conf_free(struct gateway_conf *);
 const struct conf_option *gateway_conf_options(size_t *n); /* for --help-config, the man page and -T */
+
+/* What messages about the quick form name instead of a file. */
+#define CONF_COMMAND_LINE "the command line"
 
 /* The quick form: a config text in the heap for --listen, --backend and, where not NULL, --cert and --key. */
 char *gateway_conf_quick(const char *listen, const char *backend, const char *cert, const char *key);

@@ -1,0 +1,12 @@
+/*
+ * conf_check.h: what must be true of several options of gateway.conf together. Called by
+ * gateway_conf.c only.
+ */
+#ifndef GATEWAY_CONF_CHECK_H
+#define GATEWAY_CONF_CHECK_H
+
+#include "gateway/gateway_conf.h"
+
+void conf_check(const struct gateway_conf *, struct conf_errors *);
+
+#endif

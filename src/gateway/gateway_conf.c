@@ -1,0 +1,475 @@
+/*
+ * gateway_conf.c: the option table of gateway.conf, and the checks that need more than one option.
+ * The table is in the order of the man page. The master calls this for what it reads; each role
+ * again for the same text.
+ */
+#include "config.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/conf_check.h"
+#include "gateway/gateway_conf.h"
+
+#include "base/poison.h"
+
+#define MS_HOUR 3600e3
+#define MS_DAY 86400e3
+#define TOP(field) .at = offsetof(struct gateway_conf, field)
+#define LISTENER(field) .at = offsetof(struct listener_conf, field)
+#define SITE(field) .at = offsetof(struct site_conf, field)
+#define ROUTE(field) .at = offsetof(struct route_conf, field)
+#define POOL(field) .at = offsetof(struct pool_conf, field)
+#define SERVER(field) .at = offsetof(struct server_conf, field)
+
+static const struct conf_option options[] = {
+	{ .path = "listeners[]",
+	    .type = CONF_LIST,
+	    .required = 1,
+	    .min = 1,
+	    .max = 64,
+	    .size = sizeof(struct listener_conf),
+	    TOP(listeners),
+	    .help = "where clients connect: listeners = ( { address = \"*:443\"; } );" },
+	{ .path = "listeners[].address",
+	    .type = CONF_STRING,
+	    .required = 1,
+	    LISTENER(address),
+	    .help =
+		"\"*:443\", \"127.0.0.1:8443\", \"[::]:443\" or \"unix:/path\"; port 0 picks one" },
+	{ .path = "listeners[].mode",
+	    .type = CONF_ENUM,
+	    .values = "tls|redirect|plain",
+	    .def = "tls",
+	    LISTENER(mode),
+	    .help = "tls, plain HTTP, or a redirect of plain HTTP to https" },
+
+	{ .path = "sites[]",
+	    .type = CONF_LIST,
+	    .required = 1,
+	    .min = 1,
+	    .max = 65536,
+	    .size = sizeof(struct site_conf),
+	    TOP(sites),
+	    .help = "what is served, the first to clients that name none: sites = ( { names = [ "
+		    "\"www.example.com\" ]; } );" },
+	{ .path = "sites[].name",
+	    .type = CONF_STRING,
+	    SITE(name),
+	    .help = "its name in logs and session tickets, the same on all gateways; the first of "
+		    "names if left out" },
+	{ .path = "sites[].names",
+	    .type = CONF_STRINGS,
+	    SITE(names),
+	    .help = "host names: \"www.example.com\", \"*.example.com\"" },
+	{ .path = "sites[].certificates",
+	    .type = CONF_PATHS,
+	    SITE(certificates),
+	    .help = "files of certificate chains, the site's own first, without keys; one of each "
+		    "key type" },
+	{ .path = "sites[].tls_profile",
+	    .type = CONF_ENUM,
+	    .values = "modern|intermediate|legacy",
+	    .def = "intermediate",
+	    SITE(tls_profile),
+	    .help = "modern is TLS 1.3 only; legacy lets clients of the last decade in" },
+	{ .path = "sites[].min_version",
+	    .type = CONF_ENUM,
+	    .values = "default|1.2|1.3",
+	    .def = "default",
+	    SITE(min_version),
+	    .help = "oldest TLS version, instead of the profile's" },
+	{ .path = "sites[].max_version",
+	    .type = CONF_ENUM,
+	    .values = "default|1.2|1.3",
+	    .def = "default",
+	    SITE(max_version),
+	    .help = "newest TLS version, instead of the profile's" },
+	{ .path = "sites[].ciphers",
+	    .type = CONF_STRING,
+	    SITE(ciphers),
+	    .help = "TLS 1.2 cipher list by OpenSSL's names, instead of the profile's" },
+	{ .path = "sites[].ciphersuites",
+	    .type = CONF_STRING,
+	    SITE(ciphersuites),
+	    .help = "TLS 1.3 cipher suites, instead of the profile's" },
+	{ .path = "sites[].groups",
+	    .type = CONF_STRINGS,
+	    SITE(groups),
+	    .help =
+		"key exchange groups in order (\"X25519\", \"P-256\"), instead of the profile's" },
+	{ .path = "sites[].prefer_client_ciphers",
+	    .type = CONF_BOOL,
+	    .def = "false",
+	    SITE(prefer_client_ciphers),
+	    .help = "follow the client's order of ciphers, not the site's" },
+	{ .path = "sites[].tls12_tickets",
+	    .type = CONF_ENUM,
+	    .values = "default|on|off",
+	    .def = "default",
+	    SITE(tls12_tickets),
+	    .help = "session tickets in TLS 1.2; the default is on, but off in modern" },
+	{ .path = "sites[].group",
+	    .type = CONF_STRING,
+	    .def = "default",
+	    SITE(group),
+	    .help = "which epoch keys its tickets are made with" },
+	{ .path = "sites[].session_lifetime",
+	    .type = CONF_DURATION,
+	    .def = "24h",
+	    .min = 1000,
+	    .max = 7 * MS_DAY,
+	    SITE(session_lifetime),
+	    .help = "how long a session can be resumed; TLS 1.3 allows 7d" },
+	{ .path = "sites[].resumption",
+	    .type = CONF_ENUM,
+	    .values = "tickets|stateful|off",
+	    .def = "tickets",
+	    SITE(resumption),
+	    .help =
+		"sessions in tickets that the client keeps, in the session cache, or not at all" },
+	{ .path = "sites[].client_certificate", .type = CONF_GROUP, .help = "client certificates" },
+	{ .path = "sites[].client_certificate.verify",
+	    .type = CONF_ENUM,
+	    .values = "none|optional|require|optional_no_ca",
+	    .def = "none",
+	    SITE(client_certificate.verify),
+	    .help = "whether a client is asked for a certificate; optional_no_ca takes any and "
+		    "tells the back-end" },
+	{ .path = "sites[].client_certificate.depth",
+	    .type = CONF_INTEGER,
+	    .def = "3",
+	    .min = 0,
+	    .max = 16,
+	    SITE(client_certificate.depth),
+	    .help = "certificates between the client's and the CA's, at most" },
+	{ .path = "sites[].client_certificate.ca_file",
+	    .type = CONF_PATH,
+	    SITE(client_certificate.ca_file),
+	    .help = "CA certificates that sign clients" },
+	{ .path = "sites[].client_certificate.crl_file",
+	    .type = CONF_PATH,
+	    SITE(client_certificate.crl_file),
+	    .help = "revoked client certificates" },
+	{ .path = "sites[].headers",
+	    .type = CONF_FLAGS,
+	    .values = "forwarded|mod_ssl",
+	    .def = "forwarded|mod_ssl",
+	    SITE(headers),
+	    .help = "what the back-end is told: forwarded (Forwarded, X-Forwarded-*), mod_ssl "
+		    "(SSL_*)" },
+	{ .path = "sites[].routes[]",
+	    .type = CONF_LIST,
+	    .max = 65536,
+	    .size = sizeof(struct route_conf),
+	    SITE(routes),
+	    .help = "which pool answers which paths" },
+	{ .path = "sites[].routes[].path",
+	    .type = CONF_STRING,
+	    .def = "/",
+	    ROUTE(path),
+	    .help = "a prefix of the path; the longest that fits counts" },
+	{ .path = "sites[].routes[].pool",
+	    .type = CONF_STRING,
+	    .required = 1,
+	    ROUTE(pool),
+	    .help = "the name of a pool: pool = \"apache\";" },
+
+	{ .path = "pools[]",
+	    .type = CONF_LIST,
+	    .max = 65536,
+	    .size = sizeof(struct pool_conf),
+	    TOP(pools),
+	    .help = "servers that answer: pools = ( { name = \"apache\"; servers = ( { address = "
+		    "\"10.0.0.11:80\"; } ); } );" },
+	{ .path = "pools[].name",
+	    .type = CONF_STRING,
+	    .required = 1,
+	    POOL(name),
+	    .help = "what routes call it: name = \"apache\";" },
+	{ .path = "pools[].servers[]",
+	    .type = CONF_LIST,
+	    .required = 1,
+	    .min = 1,
+	    .max = 4096,
+	    .size = sizeof(struct server_conf),
+	    POOL(servers),
+	    .help = "its servers: servers = ( { address = \"10.0.0.11:80\"; } );" },
+	{ .path = "pools[].servers[].address",
+	    .type = CONF_STRING,
+	    .required = 1,
+	    SERVER(address),
+	    .help = "host and port, plain HTTP: address = \"10.0.0.11:80\";" },
+	{ .path = "pools[].connect_timeout",
+	    .type = CONF_DURATION,
+	    .def = "2s",
+	    .min = 1,
+	    .max = MS_HOUR,
+	    POOL(connect_timeout),
+	    .help = "for a connection to a server" },
+	{ .path = "pools[].answer_timeout",
+	    .type = CONF_DURATION,
+	    .def = "60s",
+	    .min = 1,
+	    .max = MS_DAY,
+	    POOL(answer_timeout),
+	    .help = "until a server's answer begins" },
+	{ .path = "pools[].idle_timeout",
+	    .type = CONF_DURATION,
+	    .def = "4s",
+	    .max = MS_DAY,
+	    POOL(idle_timeout),
+	    .help = "an idle connection is kept so long; shorter than the servers do" },
+
+	{ .path = "private_keys",
+	    .type = CONF_PATHS,
+	    TOP(private_keys),
+	    .help = "key files, and folders of them, for the key service on this machine" },
+	{ .path = "session_cache",
+	    .type = CONF_GROUP,
+	    .help = "the session cache on this machine" },
+	{ .path = "session_cache.max_memory",
+	    .type = CONF_SIZE,
+	    .def = "64M",
+	    .min = 1 << 20,
+	    .max = 1e13,
+	    TOP(session_cache.max_memory),
+	    .help = "memory for its sessions" },
+	{ .path = "timeouts", .type = CONF_GROUP, .help = "how long a client may take" },
+	{ .path = "timeouts.handshake",
+	    .type = CONF_DURATION,
+	    .def = "10s",
+	    .min = 1,
+	    .max = MS_HOUR,
+	    TOP(timeouts.handshake),
+	    .help = "for a TLS handshake" },
+	{ .path = "timeouts.head",
+	    .type = CONF_DURATION,
+	    .def = "10s",
+	    .min = 1,
+	    .max = MS_HOUR,
+	    TOP(timeouts.head),
+	    .help = "for a request's head" },
+	{ .path = "timeouts.body",
+	    .type = CONF_DURATION,
+	    .def = "30s",
+	    .min = 1,
+	    .max = MS_DAY,
+	    TOP(timeouts.body),
+	    .help = "between two pieces of a request's body" },
+	{ .path = "timeouts.idle",
+	    .type = CONF_DURATION,
+	    .def = "75s",
+	    .min = 1,
+	    .max = MS_DAY,
+	    TOP(timeouts.idle),
+	    .help = "between two requests of a connection" },
+	{ .path = "timeouts.write",
+	    .type = CONF_DURATION,
+	    .def = "60s",
+	    .min = 1,
+	    .max = MS_DAY,
+	    TOP(timeouts.write),
+	    .help = "while a client reads nothing of an answer" },
+	{ .path = "timeouts.tunnel",
+	    .type = CONF_DURATION,
+	    .def = "1h",
+	    .min = 1,
+	    .max = 7 * MS_DAY,
+	    TOP(timeouts.tunnel),
+	    .help = "a tunnel (WebSocket) without a byte" },
+	{ .path = "timeouts.drain",
+	    .type = CONF_DURATION,
+	    .def = "300s",
+	    .max = 7 * MS_DAY,
+	    TOP(timeouts.drain),
+	    .help = "open connections, when a process is replaced or stops" },
+	{ .path = "limits", .type = CONF_GROUP, .help = "how much a client may ask for" },
+	{ .path = "limits.connections",
+	    .type = CONF_INTEGER,
+	    .def = "0",
+	    .max = 1e8,
+	    TOP(limits.connections),
+	    .help = "client connections at once; 0: what the descriptors allow" },
+	{ .path = "limits.handshakes",
+	    .type = CONF_INTEGER,
+	    .def = "512",
+	    .min = 1,
+	    .max = 1e6,
+	    TOP(limits.handshakes),
+	    .help = "handshakes that wait for a signature, in each worker" },
+	{ .path = "limits.head",
+	    .type = CONF_SIZE,
+	    .def = "32K",
+	    .min = 1024,
+	    .max = 1 << 20,
+	    TOP(limits.head),
+	    .help = "a request's head" },
+	{ .path = "limits.fields",
+	    .type = CONF_INTEGER,
+	    .def = "100",
+	    .min = 8,
+	    .max = 1000,
+	    TOP(limits.fields),
+	    .help = "fields of a request's head" },
+	{ .path = "limits.body",
+	    .type = CONF_SIZE,
+	    .def = "0",
+	    TOP(limits.body),
+	    .help = "a request's body; 0: no limit" },
+
+	{ .path = "access_log", .type = CONF_GROUP, .help = "one line a request" },
+	{ .path = "access_log.file",
+	    .type = CONF_PATH,
+	    .values = "stderr",
+	    TOP(access_log.file),
+	    .help = "a path, or stderr; none if left out" },
+	{ .path = "access_log.format",
+	    .type = CONF_STRING,
+	    .def = "combined",
+	    TOP(access_log.format),
+	    .help = "combined" },
+	{ .path = "workers",
+	    .type = CONF_INTEGER,
+	    .def = "0",
+	    .max = 128,
+	    TOP(workers),
+	    .help = "worker processes; 0: one a CPU" },
+	{ .path = "user", .type = CONF_STRING, TOP(user), .help = "who runs workers and monitor" },
+	{ .path = "key_user",
+	    .type = CONF_STRING,
+	    TOP(key_user),
+	    .help = "who runs the key service on this machine" },
+	{ .path = "cache_user",
+	    .type = CONF_STRING,
+	    TOP(cache_user),
+	    .help = "who runs the session cache on this machine" },
+	{ .path = "services_dir",
+	    .type = CONF_PATH,
+	    TOP(services_dir),
+	    .help = "where sslgw-keysvc and sslgw-cachesvc lie, if not beside sslgw" },
+	{ .path = "runtime_dir", .type = CONF_PATH, TOP(runtime_dir), .help = "for sockets" },
+	{ .path = "state_dir",
+	    .type = CONF_PATH,
+	    TOP(state_dir),
+	    .help = "for what outlives a restart" },
+	{ .path = "pid_file",
+	    .type = CONF_PATH,
+	    TOP(pid_file),
+	    .help = "for the master's process id" },
+};
+
+enum { OPTIONS_N = sizeof(options) / sizeof(options[0]) };
+
+static int sites_name(struct gateway_conf *);
+
+struct gateway_conf *gateway_conf_new(const struct conf_text *text, struct conf_errors *errors)
+{
+	struct gateway_conf *conf = calloc(1, sizeof(*conf));
+	size_t before = conf_errors_n(errors);
+	const char *where;
+
+	if (conf == NULL)
+		return NULL;
+	/* The checks go on after errors: what is wrong is told at once. */
+	(void)!conf_parse(text, options, OPTIONS_N, conf, errors);
+	where = conf_where(&conf->sites);
+	conf->selfsigned = where != NULL && strcmp(where, CONF_COMMAND_LINE) == 0 &&
+			   conf->sites.n == 1 && conf->sites.at[0].certificates.n == 0;
+	if (sites_name(conf) == -1)
+		conf_reject(errors, conf, "out of memory");
+	conf_check(conf, errors);
+	if (conf_errors_n(errors) == before)
+		return conf;
+	gateway_conf_free(conf);
+	return NULL;
+}
+
+void gateway_conf_free(struct gateway_conf *conf)
+{
+	if (conf == NULL)
+		return;
+	conf_free(options, OPTIONS_N, conf);
+	free(conf);
+}
+
+const struct conf_option *gateway_conf_options(size_t *n)
+{
+	*n = OPTIONS_N;
+	return options;
+}
+
+static void quoted_write(FILE *f, const char *s)
+{
+	fputc('"', f);
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			fputc('\\', f);
+		if (*s == '$' && s[1] == '{')
+			fputc('$', f); /* a shell has replaced what it should */
+		fputc(*s, f);
+	}
+	fputc('"', f);
+}
+
+char *gateway_conf_quick(const char *listen, const char *backend, const char *cert, const char *key)
+{
+	char *text = NULL, *folder = realpath(".", NULL);
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (f == NULL) {
+		free(folder);
+		return NULL;
+	}
+	/* A mark of line 0: messages name the command line, and relative paths begin here. */
+	fprintf(f, "#@ \"%s\" 0 ", CONF_COMMAND_LINE);
+	quoted_write(f, folder != NULL ? folder : "");
+	fputs("\nlisteners = ( { address = ", f);
+	quoted_write(f, listen);
+	fputs("; } );\nsites = ( { name = \"default\"; routes = ( { path = \"/\"; pool = "
+	      "\"default\"; } );",
+	    f);
+	if (cert != NULL) {
+		fputs(" certificates = [ ", f);
+		quoted_write(f, cert);
+		fputs(" ];", f);
+	}
+	fputs(" } );\npools = ( { name = \"default\"; servers = ( { address = ", f);
+	quoted_write(f, backend);
+	fputs("; } ); } );\n", f);
+	if (key != NULL) {
+		fputs("private_keys = [ ", f);
+		quoted_write(f, key);
+		fputs(" ];\n", f);
+	}
+	free(folder);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* Host names are compared in lower case from here on; a site without a name takes its first. */
+static int sites_name(struct gateway_conf *conf)
+{
+	for (size_t i = 0; i < conf->sites.n; i++) {
+		struct site_conf *site = &conf->sites.at[i];
+
+		for (size_t j = 0; j < site->names.n; j++) {
+			for (char *c = site->names.at[j]; *c != '\0'; c++) {
+				if (*c >= 'A' && *c <= 'Z')
+					*c = (char)(*c - 'A' + 'a');
+			}
+		}
+		if (site->name == NULL && site->names.n != 0) {
+			site->name = strdup(site->names.at[0]);
+			if (site->name == NULL)
+				return -1;
+		}
+	}
+	return 0;
+}
