@@ -104,7 +104,7 @@ int key_ski(const EVP_PKEY *key, uint8_t ski[static CERT_SKI_LEN])
 	int len, rc = -1;
 
 	/* X509_PUBKEY_set takes no const key, but only reads it and holds a reference. */
-	if (X509_PUBKEY_set(&spki, (EVP_PKEY *)(uintptr_t)key) &&
+	if (X509_PUBKEY_set(&spki, (EVP_PKEY *)key) &&
 	    X509_PUBKEY_get0_param(NULL, &bits, &len, NULL, spki) && len > 0) {
 		SHA1(bits, (size_t)len, ski);
 		rc = 0;

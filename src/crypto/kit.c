@@ -24,8 +24,7 @@ static EVP_MAC_CTX *hmac_new(const char *digest)
 {
 	/* The name is not written to: OSSL_PARAM has no const variant. */
 	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(
-		    OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
 		OSSL_PARAM_construct_end(),
 	};
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);

@@ -80,7 +80,7 @@ int seal_encrypt(struct kit *kit, const uint8_t name[static SEAL_NAME_LEN],
 	plain_len = (size_t)(w.at - plain);
 	if (gcm_begin(kit, 1, key, nonce, name, scope) == 0 &&
 	    EVP_CipherUpdate(kit->cipher, plain, &n, plain, (int)plain_len) &&
-	    EVP_CipherFinal_ex(kit->cipher, plain + n, &last) && (size_t)(n + last) == plain_len &&
+	    EVP_CipherFinal_ex(kit->cipher, plain + n, &last) && n + last == (int)plain_len &&
 	    EVP_CIPHER_CTX_ctrl(kit->cipher, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, plain + plain_len) ==
 		1)
 		rc = 0;
@@ -119,7 +119,7 @@ int seal_decrypt(struct kit *kit, const uint8_t name[static SEAL_NAME_LEN],
 	if (gcm_begin(kit, 0, key, value.at + 1, name, scope) == 0 &&
 	    EVP_CIPHER_CTX_ctrl(kit->cipher, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&
 	    EVP_CipherUpdate(kit->cipher, buf, &n, value.at + HEAD_LEN, (int)len) &&
-	    EVP_CipherFinal_ex(kit->cipher, buf + n, &last) && (size_t)(n + last) == len &&
+	    EVP_CipherFinal_ex(kit->cipher, buf + n, &last) && n + last == (int)len &&
 	    parse_plain(bytes_of(buf, len), out) == 0)
 		rc = 0;
 	if (rc == -1)

@@ -23,23 +23,23 @@ static const char context13[] = "TLS 1.3, server CertificateVerify"; /* its NUL 
 
 /* Which schemes a key may sign with, by version of TLS. */
 static const struct {
-	uint16_t scheme;
 	enum key_type key;
+	uint16_t scheme;
 	bool tls13;
 } schemes[] = {
-	{ 0x0403, KEY_P256, true },
-	{ 0x0503, KEY_P384, true },
-	{ 0x0807, KEY_ED25519, true },
-	{ 0x0804, KEY_RSA, true },
-	{ 0x0805, KEY_RSA, true },
-	{ 0x0806, KEY_RSA, true },
-	{ 0x0401, KEY_RSA, false },
-	{ 0x0501, KEY_RSA, false },
-	{ 0x0601, KEY_RSA, false },
-	{ 0x0503, KEY_P256, false },
-	{ 0x0603, KEY_P256, false },
-	{ 0x0403, KEY_P384, false },
-	{ 0x0603, KEY_P384, false },
+	{ KEY_P256, 0x0403, true },
+	{ KEY_P384, 0x0503, true },
+	{ KEY_ED25519, 0x0807, true },
+	{ KEY_RSA, 0x0804, true },
+	{ KEY_RSA, 0x0805, true },
+	{ KEY_RSA, 0x0806, true },
+	{ KEY_RSA, 0x0401, false },
+	{ KEY_RSA, 0x0501, false },
+	{ KEY_RSA, 0x0601, false },
+	{ KEY_P256, 0x0503, false },
+	{ KEY_P256, 0x0603, false },
+	{ KEY_P384, 0x0403, false },
+	{ KEY_P384, 0x0603, false },
 };
 
 static bool scheme_fits(uint16_t scheme, enum key_type key, bool tls13)

@@ -28,6 +28,7 @@ struct keysvc_main {
 	const char *file;
 	struct loop *loop;
 	struct keysvc_conf *conf; /* embedded: control's */
+	struct keysvc_conf *started; /* that of the start: its sockets are served. Embedded: NULL */
 	struct policy policy;
 	struct epochs *epochs;
 	struct keysvc *svc;
@@ -114,7 +115,8 @@ static void reload(struct keysvc_main *m)
 	}
 	control_policy(&m->policy, conf);
 	keysvc_set_keys(m->svc, keys);
-	keysvc_conf_free(m->conf);
+	if (m->conf != m->started)
+		keysvc_conf_free(m->conf);
 	m->conf = conf;
 	log_info("reload: %zu keys are in force; sockets, threads and secrets stay as they were",
 	    keystore_n(keys));
@@ -206,6 +208,7 @@ static void start_alone(struct keysvc_main *m, struct keystore *keys, const int 
 	control_policy(&m->policy, m->conf);
 	start_service(m);
 	keysvc_set_keys(m->svc, keys);
+	m->started = m->conf;
 	for (size_t i = 0; i < m->conf->listen.n; i++) {
 		if (keysvc_listen(m->svc, fds[i]) == -1)
 			fatal(EXIT_RUNTIME, "%s: cannot serve", m->conf->listen.at[i]);
@@ -217,19 +220,33 @@ static void start_alone(struct keysvc_main *m, struct keystore *keys, const int 
 	notify_send("READY=1");
 }
 
+/* A descriptor for each address; NULL: it has been said why not. */
+static int *listen_all(const struct keysvc_conf *conf)
+{
+	int *fds = calloc(conf->listen.n + 1, sizeof(*fds));
+
+	for (size_t i = 0; fds != NULL && i < conf->listen.n; i++) {
+		if ((fds[i] = standalone_listen(conf->listen.at[i])) == -1) {
+			free(fds);
+			return NULL;
+		}
+	}
+	return fds;
+}
+
 static int serve(
     struct keysvc_main *m, struct inherited *inherited, int channel, struct keystore *keys)
 {
-	int *fds = calloc(m->conf->listen.n + 1, sizeof(*fds)), rc;
+	int *fds = NULL, rc;
 
 	/* What needs rights comes first. */
-	for (size_t i = 0; fds != NULL && channel == -1 && i < m->conf->listen.n; i++) {
-		if ((fds[i] = standalone_listen(m->conf->listen.at[i])) == -1)
-			return EXIT_RUNTIME;
-	}
-	confine_lock();
-	if (fds == NULL || confine_drop(m->conf) == -1)
+	if (channel == -1 && (fds = listen_all(m->conf)) == NULL)
 		return EXIT_RUNTIME;
+	confine_lock();
+	if (confine_drop(m->conf) == -1) {
+		free(fds);
+		return EXIT_RUNTIME;
+	}
 	if (channel != -1)
 		start_embedded(m, inherited, channel);
 	else
@@ -237,14 +254,16 @@ static int serve(
 	free(fds);
 	rc = loop_run(m->loop);
 	audit_log(keysvc_audit(m->svc));
-	for (size_t i = 0; m->control == NULL && m->conf != NULL && i < m->conf->listen.n; i++)
-		standalone_unlink(m->conf->listen.at[i]);
+	for (size_t i = 0; m->started != NULL && i < m->started->listen.n; i++)
+		standalone_unlink(m->started->listen.at[i]);
 	control_free(m->control);
 	keysvc_free(m->svc);
 	epochs_free(m->epochs);
 	signals_free(m->signals);
 	loop_free(m->loop);
-	keysvc_conf_free(m->conf);
+	if (m->conf != m->started)
+		keysvc_conf_free(m->conf);
+	keysvc_conf_free(m->started);
 	policy_clear(&m->policy);
 	return rc == 0 ? 0 : EXIT_RUNTIME;
 }
