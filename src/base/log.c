@@ -47,8 +47,12 @@ static void syslog_open(void);
 
 void log_init(const char *tag)
 {
+	const char *where = getenv("SSLGW_LOG");
+
 	snprintf(the_log.tag, sizeof(the_log.tag), "%s", tag);
 	the_log.journal = getenv("JOURNAL_STREAM") != NULL;
+	if (where != NULL && strcmp(where, "syslog") == 0)
+		log_set(LOG_TARGET_SYSLOG, the_log.max);
 }
 
 void log_set(enum log_target target, enum log_level max)

@@ -14,7 +14,8 @@ enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
 
 #define LOG_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-void log_init(const char *tag);              /* tag (copied) opens each line: "sslgw[worker 0]" */
+void log_init(const char *tag);              /* tag (copied) opens each line: "sslgw[worker 0]". The environment's
+	SSLGW_LOG=syslog, which a daemon sets for its children, makes syslog the target. */
 void log_set(enum log_target, enum log_level max);
 uint64_t log_dropped(void);
 

@@ -63,7 +63,7 @@ static void put_number(char *at, long n)
 	*at = '\0';
 }
 
-static void place_fds(const struct child_fd *fds, size_t n)
+static void place_fds(const struct child_fd *fds, size_t n, int quiet)
 {
 	int high[CHILD_FDS_MAX], null;
 
@@ -75,8 +75,13 @@ static void place_fds(const struct child_fd *fds, size_t n)
 		if (dup2(high[i], CHILD_FIRST + (int)i) < 0)
 			_exit(CHILD_FAILED);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0)
+	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
+		if (quiet) {
+			dup2(null, STDOUT_FILENO);
+			dup2(null, STDERR_FILENO);
+		}
+	}
 	close_range(CHILD_FIRST + (unsigned)n, ~0U, 0);
 }
 
@@ -96,6 +101,7 @@ pid_t child_spawn(
 {
 	static const char pid_is[] = "LISTEN_PID=";
 	char count[32], names[CHILD_NAMES_MAX], pid_text[48], *own[4], **all;
+	int quiet = getenv("SSLGW_LOG") != NULL; /* in the background: log.h */
 	pid_t pid;
 
 	if (n > CHILD_FDS_MAX) {
@@ -114,7 +120,7 @@ pid_t child_spawn(
 		return -1;
 	pid = fork();
 	if (pid == 0) {
-		place_fds(fds, n);
+		place_fds(fds, n, quiet);
 		default_signals();
 		put_number(pid_text + sizeof pid_is - 1, (long)getpid());
 		execve(path, argv, all);

@@ -50,6 +50,7 @@ int daemonize(void)
 	}
 	close(fds[0]);
 	setsid();
+	setenv("SSLGW_LOG", "syslog", 1); /* for the children: their stderr is nobody's */
 	return fds[1];
 }
 
@@ -64,7 +65,6 @@ void daemonize_ready(int handle)
 			dup2(null, fd);
 		close(null);
 	}
-	(void)!chdir("/");
 	(void)!write(handle, &byte, 1);
 	close(handle);
 }
