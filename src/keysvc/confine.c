@@ -1,28 +1,18 @@
 /*
- * confine.c: limits, prctl and the change of user. Called by main, first of all.
+ * confine.c: locked memory and the change of user. Called by main, before keys are read.
  */
 #include "config.h"
 
 #include "keysvc/confine.h"
 
-#include <grp.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proc/privileges.h"
 
 #include "base/poison.h"
-
-void confine_start(void)
-{
-	struct rlimit none = { 0, 0 };
-
-	if (setrlimit(RLIMIT_CORE, &none) == -1 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-		fatal(EXIT_RUNTIME, "cannot forbid core dumps of this process");
-}
 
 void confine_lock(void)
 {
@@ -44,26 +34,13 @@ int confine_drop(const struct keysvc_conf *conf)
 
 	if (conf->user == NULL && conf->group == NULL)
 		return 0;
-	if (conf->user != NULL && keysvc_conf_user(conf->user, &uid, &gid) == -1)
-		return -1; /* conf was checked: it went since */
-	if (conf->group != NULL && keysvc_conf_group(conf->group, &gid) == -1)
-		return -1;
-	if (uid == getuid() && gid == getgid() && uid != 0)
-		return 0;
-	if ((geteuid() == 0 && setgroups(0, NULL) == -1) || setresgid(gid, gid, gid) == -1 ||
-	    setresuid(uid, uid, uid) == -1) {
+	/* conf was checked; -1 here: they went since. */
+	if ((conf->user != NULL && privileges_user(conf->user, &uid, &gid) == -1) ||
+	    (conf->group != NULL && privileges_group(conf->group, &gid) == -1) ||
+	    privileges_drop(uid, gid) == -1) {
 		log_error(
 		    "cannot become user %u, group %u: start as root, or leave out user and group",
 		    (unsigned)uid, (unsigned)gid);
-		return -1;
-	}
-	if (uid != 0 && setuid(0) == 0) {
-		log_errorx("became user %u, but could become root again", (unsigned)uid);
-		return -1;
-	}
-	/* A change of user makes a process dumpable again. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1) {
-		log_error("prctl(PR_SET_DUMPABLE)");
 		return -1;
 	}
 	return 0;

@@ -14,6 +14,7 @@
 #include "keysvc/keyop.h"
 #include "keysvc/pemkeys.h"
 #include "proc/channel.h"
+#include "proc/privileges.h"
 
 #include "base/poison.h"
 
@@ -49,7 +50,7 @@ void control_policy(struct policy *policy, const struct keysvc_conf *conf)
 	policy->grants = conf->allow;
 	policy->uids_n = 0;
 	for (size_t i = 0; i < conf->caller_users.n && policy->uids_n < POLICY_UIDS_MAX; i++) {
-		if (keysvc_conf_user(
+		if (privileges_user(
 			conf->caller_users.at[i], &policy->uids[policy->uids_n], NULL) == 0)
 			policy->uids_n++;
 	}

@@ -3,14 +3,13 @@
  */
 #include "keysvc/keysvc_conf.h"
 
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/generation.h"
 #include "keysvc/lanes.h"
 #include "keysvc/policy.h"
+#include "proc/privileges.h"
 
 #include "base/poison.h"
 
@@ -60,68 +59,21 @@ const struct conf_option *keysvc_conf_options(size_t *n)
 	return options;
 }
 
-static int number(const char *text, unsigned long *out)
-{
-	char *end;
-
-	*out = strtoul(text, &end, 10);
-	/* (uid_t)-1 means "leave it" to the system calls. */
-	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out < UINT32_MAX ? 0 : -1;
-}
-
-int keysvc_conf_user(const char *text, uid_t *uid, gid_t *gid)
-{
-	unsigned long n;
-	const struct passwd *pw;
-
-	if (number(text, &n) == 0) {
-		*uid = (uid_t)n;
-		pw = getpwuid(*uid);
-		if (gid != NULL)
-			*gid = pw == NULL ? (gid_t)-1 : pw->pw_gid;
-		return 0;
-	}
-	if ((pw = getpwnam(text)) == NULL)
-		return -1;
-	*uid = pw->pw_uid;
-	if (gid != NULL)
-		*gid = pw->pw_gid;
-	return 0;
-}
-
-int keysvc_conf_group(const char *text, gid_t *gid)
-{
-	unsigned long n;
-	const struct group *gr;
-
-	if (number(text, &n) == 0) {
-		*gid = (gid_t)n;
-		return 0;
-	}
-	if ((gr = getgrnam(text)) == NULL)
-		return -1;
-	*gid = gr->gr_gid;
-	return 0;
-}
-
 static void check_users(const struct keysvc_conf *conf, struct conf_errors *errors)
 {
 	uid_t uid;
 	gid_t gid;
 
-	if (conf->user != NULL && keysvc_conf_user(conf->user, &uid, &gid) == -1)
+	if (conf->user != NULL && privileges_user(conf->user, &uid, &gid) == -1)
 		conf_reject(errors, &conf->user,
 		    "user \"%s\" does not exist: add it, or name another", conf->user);
-	else if (conf->user != NULL && gid == (gid_t)-1 && conf->group == NULL)
-		conf_reject(errors, &conf->user,
-		    "user %s has no name, so no group is known: add group = \"...\"", conf->user);
-	if (conf->group != NULL && keysvc_conf_group(conf->group, &gid) == -1)
+	if (conf->group != NULL && privileges_group(conf->group, &gid) == -1)
 		conf_reject(errors, &conf->group,
 		    "group \"%s\" does not exist: add it, or name another", conf->group);
 	if (conf->caller_users.n > POLICY_UIDS_MAX)
 		conf_reject(errors, &conf->caller_users, "more than %d users", POLICY_UIDS_MAX);
 	for (size_t i = 0; i < conf->caller_users.n; i++) {
-		if (keysvc_conf_user(conf->caller_users.at[i], &uid, NULL) == -1)
+		if (privileges_user(conf->caller_users.at[i], &uid, NULL) == -1)
 			conf_reject(errors, &conf->caller_users,
 			    "user \"%s\" does not exist: add it, or leave it out",
 			    conf->caller_users.at[i]);

@@ -6,7 +6,6 @@
 #define KEYSVC_KEYSVC_CONF_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "base/conf.h"
 
@@ -31,10 +30,5 @@ struct keysvc_conf {
 struct keysvc_conf *keysvc_conf_new(const struct conf_text *, bool embedded, struct conf_errors *);
 void keysvc_conf_free(struct keysvc_conf *);
 const struct conf_option *keysvc_conf_options(size_t *n);
-
-/* A user's name or number; gid (may be NULL) is its group's, or (gid_t)-1 for a number that has no
- * name. 0, -1: there is none. */
-int keysvc_conf_user(const char *text, uid_t *uid, gid_t *gid);
-int keysvc_conf_group(const char *text, gid_t *gid);
 
 #endif

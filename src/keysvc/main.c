@@ -20,6 +20,7 @@
 #include "net/libraries.h"
 #include "proc/inherited.h"
 #include "proc/notify.h"
+#include "proc/privileges.h"
 #include "proc/signals.h"
 
 #include "base/poison.h"
@@ -312,9 +313,9 @@ int main(int argc, char **argv)
 	enum mode mode = MODE_SERVE;
 	int c;
 
-	confine_start();
-	setproctitle_init(argc, argv, environ);
 	log_init("sslgw-keysvc");
+	privileges_harden();
+	setproctitle_init(argc, argv, environ);
 	while ((c = getopt_long(argc, argv, "c:tTVh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
