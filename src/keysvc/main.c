@@ -243,7 +243,6 @@ static int serve(
 	/* What needs rights comes first. */
 	if (channel == -1 && (fds = listen_all(m->conf)) == NULL)
 		return EXIT_RUNTIME;
-	confine_lock();
 	if (confine_drop(m->conf) == -1) {
 		free(fds);
 		return EXIT_RUNTIME;
@@ -289,6 +288,8 @@ static int run(const char *file, enum mode mode)
 		conf_dump(stdout, options, n, m.conf);
 		return 0;
 	}
+	if (mode == MODE_SERVE)
+		confine_lock();
 	if (channel == -1 && (keys = standalone_keys(m.conf)) == NULL)
 		return EXIT_CONFIG;
 	if (mode == MODE_TEST) {
