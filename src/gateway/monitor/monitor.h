@@ -1,0 +1,17 @@
+/*
+ * monitor.h: the monitor process: resolves the names of back-ends. It speaks only to the master.
+ */
+#ifndef GATEWAY_MONITOR_MONITOR_H
+#define GATEWAY_MONITOR_MONITOR_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "gateway/gateway_conf.h"
+#include "net/loop.h"
+
+/* Until the channel closes or the master says "stop". Sends "ready" once each name has had an answer, good or
+ * bad, or after 3 s; and "resolved LINE" (gateway/resolved.h) at each change. beat: written every second. The exit status. */
+int monitor_run(struct loop *, const struct gateway_conf *, int channel_fd, _Atomic uint64_t *beat);
+
+#endif
