@@ -4,14 +4,13 @@
 #include "cachesvc/cachesvc_conf.h"
 
 #include <arpa/inet.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cachesvc/store.h"
 #include "net/endpoint.h"
+#include "proc/privileges.h"
 
 #include "base/poison.h"
 
@@ -46,66 +45,22 @@ const struct conf_option *cachesvc_conf_options(size_t *n)
 	return options;
 }
 
-/* (uid_t)-1 means "leave it" to the system calls, so it is no number of a user. */
-static bool number(const char *text, uint32_t *out)
-{
-	unsigned long n;
-	char *end;
-
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	n = strtoul(text, &end, 10);
-	*out = (uint32_t)n;
-	return *end == '\0' && n < UINT32_MAX;
-}
-
-int cachesvc_conf_user(const char *text, uid_t *uid, gid_t *gid)
-{
-	const struct passwd *pw;
-	bool numeric = number(text, uid);
-
-	pw = numeric ? getpwuid(*uid) : getpwnam(text);
-	if (pw == NULL && !numeric)
-		return -1;
-	if (pw != NULL)
-		*uid = pw->pw_uid;
-	if (gid != NULL)
-		*gid = pw != NULL ? pw->pw_gid : (gid_t)-1;
-	return 0;
-}
-
-int cachesvc_conf_group(const char *text, gid_t *gid)
-{
-	const struct group *gr;
-
-	if (number(text, gid))
-		return 0;
-	gr = getgrnam(text);
-	if (gr == NULL)
-		return -1;
-	*gid = gr->gr_gid;
-	return 0;
-}
-
 static void check_users(const struct cachesvc_conf *conf, struct conf_errors *errors)
 {
 	uid_t uid;
 	gid_t gid;
 
-	if (conf->user != NULL && cachesvc_conf_user(conf->user, &uid, &gid) != 0)
+	if (conf->user != NULL && privileges_user(conf->user, &uid, &gid) != 0)
 		conf_reject(errors, &conf->user,
 		    "user \"%s\" does not exist: add it, or name another", conf->user);
-	else if (conf->user != NULL && gid == (gid_t)-1 && conf->group == NULL)
-		conf_reject(errors, &conf->user,
-		    "user %s has no name, so no group is known: add group = \"...\"", conf->user);
-	if (conf->group != NULL && cachesvc_conf_group(conf->group, &gid) != 0)
+	if (conf->group != NULL && privileges_group(conf->group, &gid) != 0)
 		conf_reject(errors, &conf->group,
 		    "group \"%s\" does not exist: add it, or name another", conf->group);
 	if (conf->caller_users.n > CACHESVC_CALLERS_MAX)
 		conf_reject(
 		    errors, &conf->caller_users, "more than %d users", CACHESVC_CALLERS_MAX);
 	for (size_t i = 0; i < conf->caller_users.n; i++)
-		if (cachesvc_conf_user(conf->caller_users.at[i], &uid, NULL) != 0)
+		if (privileges_user(conf->caller_users.at[i], &uid, NULL) != 0)
 			conf_reject(errors, &conf->caller_users,
 			    "user \"%s\" does not exist: add it, or leave it out",
 			    conf->caller_users.at[i]);

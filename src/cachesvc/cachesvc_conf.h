@@ -28,9 +28,4 @@ struct cachesvc_conf *cachesvc_conf_new(
 void cachesvc_conf_free(struct cachesvc_conf *);
 const struct conf_option *cachesvc_conf_options(size_t *n);
 
-/* A user's name or number; gid (may be NULL) is its group's, or (gid_t)-1 for a number that has no
- * name. 0, -1: there is none. */
-int cachesvc_conf_user(const char *text, uid_t *uid, gid_t *gid);
-int cachesvc_conf_group(const char *text, gid_t *gid);
-
 #endif

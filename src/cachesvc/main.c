@@ -7,12 +7,10 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +22,7 @@
 #include "proc/channel.h"
 #include "proc/inherited.h"
 #include "proc/notify.h"
+#include "proc/privileges.h"
 #include "proc/signals.h"
 
 #include "base/poison.h"
@@ -116,15 +115,6 @@ static void print_version(void)
 }
 
 /* ---- starting */
-
-/* Before anything is read: no core files, no ptrace by the same user. */
-static void harden(void)
-{
-	struct rlimit none = { 0, 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
 
 static struct cachesvc_conf *read_conf(const char *file, bool embedded, struct conf_errors *errors)
 {
@@ -230,23 +220,17 @@ static int open_socket(const struct run *run, const char *address)
 
 static void drop_rights(const struct cachesvc_conf *conf)
 {
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = getuid();
+	gid_t gid = getgid();
 
 	if (conf->user == NULL && conf->group == NULL)
 		return;
-	uid = getuid();
-	gid = getgid();
-	if ((conf->user != NULL && cachesvc_conf_user(conf->user, &uid, &gid) != 0) ||
-	    (conf->group != NULL && cachesvc_conf_group(conf->group, &gid) != 0))
+	if ((conf->user != NULL && privileges_user(conf->user, &uid, &gid) != 0) ||
+	    (conf->group != NULL && privileges_group(conf->group, &gid) != 0))
 		fatalx(EXIT_CONFIG, "user or group is gone"); /* checked before */
-	if (uid == getuid() && gid == getgid() && getuid() != 0)
-		return;
-	if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
-	    setresuid(uid, uid, uid) != 0)
+	if (privileges_drop(uid, gid) != 0)
 		fatal(EXIT_RUNTIME, "cannot become user %s: start as root, or leave user out",
 		    conf->user != NULL ? conf->user : "");
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* changing the user may have set it */
 }
 
 /* ---- running */
@@ -335,7 +319,7 @@ static struct cachesvc_params params_of(const struct run *run)
 	};
 
 	for (size_t i = 0; i < users->n; i++)
-		if (cachesvc_conf_user(users->at[i], &params.callers[params.callers_n], NULL) == 0)
+		if (privileges_user(users->at[i], &params.callers[params.callers_n], NULL) == 0)
 			params.callers_n++;
 	return params;
 }
@@ -457,7 +441,7 @@ int main(int argc, char **argv)
 	bool check = false, dump = false;
 	int option;
 
-	harden();
+	privileges_harden();
 	setproctitle_init(argc, argv, environ);
 	log_init(PROGRAM);
 	run = calloc(1, sizeof(*run));

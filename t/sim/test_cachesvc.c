@@ -400,18 +400,73 @@ static void the_program_serves_who_has_the_token(void **state)
 	assert_int_equal(exit_status(bed), 0);
 }
 
-static void the_program_drains_on_a_signal(void **state)
+static void the_program_leaves_its_end_to_the_master(void **state)
 {
 	struct bed *bed = *state;
 
 	start_program(bed, "");
 	assert_string_equal(channel_says(bed), "ready");
-	kill(bed->pid, SIGHUP); /* nothing */
+	kill(bed->pid, SIGHUP);
+	kill(bed->pid, SIGTERM);
+	kill(bed->pid, SIGINT);
 	talk(bed, "AUTH deadbeef0000000000000000000000000000000000000000000000000000007f\r\n",
 	    "+OK\r\n");
+	assert_int_equal(waitpid(bed->pid, NULL, WNOHANG), 0);
+}
+
+static bool can_connect(struct bed *bed)
+{
+	const struct endpoint *to = &bed->at.endpoint;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool yes = connect(fd, (const struct sockaddr *)&to->addr, to->len) == 0;
+
+	close(fd);
+	return yes;
+}
+
+/* Without a master: a file, and a socket of its own. */
+static void start_alone(struct bed *bed)
+{
+	char file[96], *argv[] = { (char *)(uintptr_t) "sslgw-cachesvc", (char *)(uintptr_t) "-c",
+		file, NULL };
+	FILE *f;
+
+	snprintf(file, sizeof(file), "%s/conf", bed->at.dir);
+	f = fopen(file, "w");
+	assert_non_null(f);
+	fprintf(f, "listen = [ \"%s\" ];\npassword_file = \"password\";\n", bed->at.path);
+	fclose(f);
+	snprintf(bed->in, sizeof(bed->in), "%s/password", bed->at.dir);
+	f = fopen(bed->in, "w");
+	assert_non_null(f);
+	fputs("correct horse\n", f);
+	fclose(f);
+	bed->pid = child_spawn("./sslgw-cachesvc", argv, NULL, NULL, 0);
+	assert_true(bed->pid > 0);
+	sim_until(bed->loop, can_connect(bed));
+}
+
+static void alone_it_serves_who_knows_the_password_and_drains_on_a_signal(void **state)
+{
+	struct bed *bed = *state;
+
+	start_alone(bed);
+	talk(bed, "PING\r\n", "-NOAUTH Authentication required.\r\n");
+	talk(bed, "AUTH 'correct horse'\r\nPING\r\n", "+OK\r\n+PONG\r\n");
+	kill(bed->pid, SIGHUP); /* says that all is well */
+	kill(bed->pid, SIGKILL);
+	waitpid(bed->pid, NULL, 0);
+	/* The socket it left behind is no hindrance; and it is gone after a good end. */
+	assert_int_equal(access(bed->at.path + strlen("unix:"), F_OK), 0);
+	start_alone(bed);
+	talk(bed, "AUTH 'correct horse'\r\nPING\r\n", "+OK\r\n+PONG\r\n");
 	kill(bed->pid, SIGTERM);
-	assert_string_equal(channel_says(bed), "drained");
 	assert_int_equal(exit_status(bed), 0);
+	assert_int_not_equal(access(bed->at.path + strlen("unix:"), F_OK), 0);
+	snprintf(bed->in, sizeof(bed->in), "%s/password", bed->at.dir);
+	unlink(bed->in);
+	snprintf(bed->in, sizeof(bed->in), "%s/conf", bed->at.dir);
+	unlink(bed->in);
 }
 
 static void the_program_drains_when_the_master_says_so(void **state)
@@ -443,7 +498,8 @@ int main(void)
 		T(hands_and_http_are_told_apart),
 		T(what_has_expired_goes_while_nobody_asks),
 		T(the_program_serves_who_has_the_token),
-		T(the_program_drains_on_a_signal),
+		T(the_program_leaves_its_end_to_the_master),
+		T(alone_it_serves_who_knows_the_password_and_drains_on_a_signal),
 		T(the_program_drains_when_the_master_says_so),
 		T(the_program_refuses_a_wrong_configuration),
 	};

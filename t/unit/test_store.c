@@ -373,7 +373,7 @@ static void nothing_is_refused_whatever_came_before(void **state)
 {
 	static const size_t lens[] = { 0, 65536, 200, 30000, 1000, 5000, 65000, 64 };
 	uint8_t *buf = value_buf();
-	struct store *s = new_store(8 * MIB);
+	struct store *s = new_store(STORE_MEMORY_MIN);
 	uint64_t now = 1000000;
 	struct bytes v;
 
@@ -387,7 +387,7 @@ static void nothing_is_refused_whatever_came_before(void **state)
 			if (lens[round] > 10000 && i > 1000)
 				break;
 		}
-		assert_true(stats_of(s).used_memory <= 8 * MIB);
+		assert_true(stats_of(s).used_memory <= STORE_MEMORY_MIN);
 	}
 	free(buf);
 	store_free(s);
