@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "gateway/roles.h"
-#include "gateway/tls/sitectx.h"
+#include "gateway/tls/sitecheck.h"
 #include "proc/privileges.h"
 
 #include "base/poison.h"
@@ -32,6 +32,12 @@ static void add_cert(
 		conf_reject(errors, &site->certificates, "%s", why);
 		return;
 	}
+	for (size_t i = 0; i < plan->certs_n; i++)
+		if (plan->certs[i].site == site && plan->certs[i].type == chain->type)
+			conf_reject(errors, &site->certificates,
+			    "certificates: %s and %s both have a key of type %s: one of each type "
+			    "is used",
+			    plan->certs[i].path, *path, key_type_name(chain->type));
 	grown = reallocarray(plan->certs, plan->certs_n + 1, sizeof *grown);
 	if (grown != NULL) {
 		plan->certs = grown;
@@ -198,7 +204,7 @@ struct plan *plan_new(struct conf_text *text, struct conf_errors *errors)
 		for (size_t k = 0; k < site->certificates.n; k++)
 			add_cert(plan, site, &site->certificates.at[k], errors);
 		check_client_certificates(site, errors);
-		sitectx_check(site, errors);
+		sitecheck(site, errors);
 	}
 	add_keys(plan, errors);
 	find_services(plan, errors);
