@@ -41,8 +41,7 @@ static void done_cb(struct later *later)
 	f->pem = NULL;
 	f->plan = NULL;
 	over.loop = NULL;
-	over.fed(over.arg, over.error, over.keys, over.error == NULL ? over.n : 0,
-	    over.pem);
+	over.fed(over.arg, over.error, over.keys, over.error == NULL ? over.n : 0, over.pem);
 	feed_clear(&over);
 }
 
@@ -70,8 +69,7 @@ static void ask_selfsigned(struct feed *f)
 static void answer_here(struct plan_key *key, const char *name, int err)
 {
 	key->name = strdup(name);
-	if (asprintf(&key->error, "private_keys: %s: %s", name, strerror(err)) < 0)
-		key->error = NULL;
+	key->error = strdup(strerror(err));
 }
 
 /* A file that cannot be opened is answered here, in its turn. */

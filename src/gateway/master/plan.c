@@ -229,16 +229,32 @@ void plan_free(struct plan *plan)
 	free(plan);
 }
 
+/* Certificates and notes may lie in a folder of keys. A file that was named must be a key. */
+static bool is_named(const struct plan *plan, const char *path)
+{
+	for (size_t i = 0; i < plan->conf->private_keys.n; i++)
+		if (strcmp(plan->conf->private_keys.at[i], path) == 0)
+			return true;
+	return false;
+}
+
+static bool is_none(const char *error)
+{
+	return strncmp(error, PLAN_KEY_NONE, strlen(PLAN_KEY_NONE)) == 0;
+}
+
 void plan_match(
     const struct plan *plan, const struct plan_key *keys, size_t n, struct conf_errors *errors)
 {
 	size_t read = 0;
 
 	for (size_t k = 0; k < n; k++) {
-		if (keys[k].error != NULL)
-			conf_reject(errors, &plan->conf->private_keys, "%s", keys[k].error);
-		else
+		if (keys[k].error == NULL)
 			read++;
+		else if (keys[k].name != NULL &&
+			 !(is_none(keys[k].error) && !is_named(plan, keys[k].name)))
+			conf_reject(errors, &plan->conf->private_keys, "private_keys: %s: %s",
+			    keys[k].name, keys[k].error);
 	}
 	for (size_t i = 0; i < plan->certs_n; i++) {
 		const struct plan_cert *cert = &plan->certs[i];

@@ -13,6 +13,8 @@
 
 enum { PLAN_PATH_MAX = 1024 }; /* longer paths are refused */
 
+#define PLAN_KEY_NONE "holds no private key" /* how the key service calls a file of something else */
+
 /* One certificate chain of one site. */
 struct plan_cert {
 	const struct site_conf *site;
