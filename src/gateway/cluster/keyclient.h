@@ -32,10 +32,10 @@ void keyclient_free(struct keyclient *);
 /* tbs is the whole to-be-signed message, copied. NULL: nothing will follow, *why is set (breaker open, full). */
 struct keyclient_ask *keyclient_sign(struct keyclient *, const uint8_t ski[static 20],
     uint16_t scheme, struct bytes tbs, keyclient_check, keyclient_cb, void *arg, enum reason *why);
-struct keyclient_ask *keyclient_epoch_keys(struct keyclient *, struct bytes group, keyclient_cb,
-    void *arg, enum reason *why);
-struct keyclient_ask *keyclient_keys(struct keyclient *, uint32_t first, keyclient_cb, void *arg,
-    enum reason *why);
+struct keyclient_ask *keyclient_epoch_keys(
+    struct keyclient *, struct bytes group, keyclient_cb, void *arg, enum reason *why);
+struct keyclient_ask *keyclient_keys(
+    struct keyclient *, uint32_t first, keyclient_cb, void *arg, enum reason *why);
 void keyclient_cancel(struct keyclient_ask *);
 
 /* Signatures taken since the service's connection was made: how far it is trusted. */

@@ -23,7 +23,10 @@ unsigned secrets_group(const struct secrets *, const char *name); /* must be one
 /* NULL: make no tickets now. Both are borrowed until the next turn of the loop. */
 const struct epoch_record *secrets_current(struct secrets *, unsigned group);
 /* What a ticket or session id names; NULL: not accepted (any more). */
-const struct epoch_record *secrets_find(struct secrets *, unsigned group, uint16_t tag, uint32_t e24);
+const struct epoch_record *secrets_find(
+    struct secrets *, unsigned group, uint16_t tag, uint32_t e24);
+
+uint32_t secrets_left_s(const struct epoch_record *); /* seconds until it is void */
 
 /* changed(): keys came or went; wipe what was derived. ready(): every group has had its first answer
  * (at most once; in a later turn). */

@@ -28,10 +28,12 @@ struct sessioncache *sessioncache_new(struct loop *, const struct endpoint *, ui
 void sessioncache_free(struct sessioncache *); /* asks in flight end as DOWN before it returns */
 
 /* NULL: down; nothing will follow. */
-struct sessioncache_ask *sessioncache_get(struct sessioncache *, const uint8_t name[static SEAL_NAME_LEN],
-    sessioncache_cb, void *arg);
-struct sessioncache_ask *sessioncache_put(struct sessioncache *, const uint8_t name[static SEAL_NAME_LEN],
-    struct bytes sealed, uint32_t ttl_s, sessioncache_cb, void *arg); /* copies */
-void sessioncache_cancel(struct sessioncache_ask *); /* the callback will not come; a PUT may still arrive */
+struct sessioncache_ask *sessioncache_get(
+    struct sessioncache *, const uint8_t name[static SEAL_NAME_LEN], sessioncache_cb, void *arg);
+struct sessioncache_ask *sessioncache_put(struct sessioncache *,
+    const uint8_t name[static SEAL_NAME_LEN], struct bytes sealed, uint32_t ttl_s, sessioncache_cb,
+    void *arg); /* copies */
+void sessioncache_cancel(
+    struct sessioncache_ask *); /* the callback will not come; a PUT may still arrive */
 
 #endif

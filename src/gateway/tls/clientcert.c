@@ -1,0 +1,211 @@
+/*
+ * clientcert.c: what a client's certificate says, as text that is safe in a header field, and
+ * whether it is good. Called when a handshake is done, and by resume.
+ */
+#include "gateway/tls/clientcert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "base/poison.h"
+
+/* ---- verification */
+
+bool clientcert_is_unknown(int error)
+{
+	switch (error) {
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_CERT_UNTRUSTED:
+		return true;
+	}
+	return false;
+}
+
+static int take_unknown_cb(int ok, X509_STORE_CTX *ctx)
+{
+	/* The error stays in ctx: the client's verify text tells it. */
+	return ok || clientcert_is_unknown(X509_STORE_CTX_get_error(ctx));
+}
+
+int clientcert_verify_cb(int ok, X509_STORE_CTX *ctx)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct handshake *hs = ssl != NULL ? handshake_of(ssl) : NULL;
+
+	if (hs != NULL && hs->site->conf->client_certificate.verify == CLIENTCERT_OPTIONAL_NO_CA)
+		return take_unknown_cb(ok, ctx);
+	return ok;
+}
+
+static STACK_OF(X509) * certificates_of(struct bytes der)
+{
+	STACK_OF(X509) *stack = sk_X509_new_null();
+	const unsigned char *at = der.at, *end = der.at + der.len;
+	X509 *cert;
+
+	while (stack != NULL && at < end) {
+		cert = d2i_X509(NULL, &at, end - at);
+		if (cert == NULL || !sk_X509_push(stack, cert)) {
+			X509_free(cert);
+			sk_X509_pop_free(stack, X509_free);
+			return NULL;
+		}
+	}
+	return stack;
+}
+
+bool clientcert_verify_again(const struct sitectx *site, X509 *leaf, struct bytes intermediates)
+{
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	STACK_OF(X509) *rest = certificates_of(intermediates);
+	bool ok = false;
+
+	if (ctx == NULL || rest == NULL || !X509_STORE_CTX_init(ctx, site->store, leaf, rest) ||
+	    !X509_STORE_CTX_set_default(ctx, "ssl_client"))
+		goto out;
+	X509_STORE_CTX_set_depth(ctx, site->depth);
+	X509_VERIFY_PARAM_set_auth_level(
+	    X509_STORE_CTX_get0_param(ctx), SSL_CTX_get_security_level(site->ctx));
+	if (site->conf->client_certificate.verify == CLIENTCERT_OPTIONAL_NO_CA)
+		X509_STORE_CTX_set_verify_cb(ctx, take_unknown_cb);
+	ok = X509_verify_cert(ctx) == 1;
+out:
+	sk_X509_pop_free(rest, X509_free);
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	return ok;
+}
+
+/* ---- text */
+
+/* What libcrypto wrote, NUL-terminated in the heap; nothing but printable ASCII is in it. */
+static char *text_of(BIO *bio)
+{
+	char *at, *text;
+	long len = BIO_get_mem_data(bio, &at);
+
+	if (len < 0 || (text = strndup(at, (size_t)len)) == NULL)
+		return NULL;
+	for (char *p = text; *p != '\0'; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
+	(void)BIO_reset(bio);
+	return text;
+}
+
+static char *name_text(BIO *bio, const X509_NAME *name)
+{
+	return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0 ? text_of(bio) : NULL;
+}
+
+static char *time_text(BIO *bio, const ASN1_TIME *time)
+{
+	return ASN1_TIME_print(bio, time) == 1 ? text_of(bio) : NULL;
+}
+
+static char *serial_text(const X509 *cert)
+{
+	BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
+	char *hex = n != NULL ? BN_bn2hex(n) : NULL;
+	char *text = hex != NULL ? strdup(hex) : NULL;
+
+	OPENSSL_free(hex);
+	BN_free(n);
+	return text;
+}
+
+static char *pem_text(BIO *bio, X509 *cert)
+{
+	static const char plain[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char hex[] = "0123456789ABCDEF";
+	char *at, *text, *out;
+	long len;
+
+	if (PEM_write_bio_X509(bio, cert) != 1 || (len = BIO_get_mem_data(bio, &at)) <= 0)
+		return NULL;
+	if ((out = text = malloc(3 * (size_t)len + 1)) == NULL)
+		return NULL;
+	for (long i = 0; i < len; i++) {
+		unsigned char b = (unsigned char)at[i];
+
+		if (b != '\0' && strchr(plain, b) != NULL) {
+			*out++ = (char)b;
+			continue;
+		}
+		*out++ = '%';
+		*out++ = hex[b >> 4];
+		*out++ = hex[b & 15];
+	}
+	*out = '\0';
+	(void)BIO_reset(bio);
+	return text;
+}
+
+void clientcert_free(const struct clientcert *cert)
+{
+	struct clientcert *c = (struct clientcert *)(uintptr_t)cert;
+
+	if (c == NULL)
+		return;
+	free(c->subject);
+	free(c->issuer);
+	free(c->serial);
+	free(c->not_before);
+	free(c->not_after);
+	free(c->pem_urlencoded);
+	free(c);
+}
+
+static struct clientcert *clientcert_new(X509 *leaf)
+{
+	struct clientcert *c = calloc(1, sizeof(*c));
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	if (c != NULL && bio != NULL) {
+		c->subject = name_text(bio, X509_get_subject_name(leaf));
+		c->issuer = name_text(bio, X509_get_issuer_name(leaf));
+		c->serial = serial_text(leaf);
+		c->not_before = time_text(bio, X509_get0_notBefore(leaf));
+		c->not_after = time_text(bio, X509_get0_notAfter(leaf));
+		c->pem_urlencoded = pem_text(bio, leaf);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	if (c == NULL || c->subject == NULL || c->issuer == NULL || c->serial == NULL ||
+	    c->not_before == NULL || c->not_after == NULL || c->pem_urlencoded == NULL) {
+		clientcert_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+int clientcert_take(struct handshake *hs, struct client *c)
+{
+	X509 *leaf = SSL_get0_peer_certificate(hs->ssl);
+	long result = SSL_get_verify_result(hs->ssl);
+
+	c->cert = NULL;
+	c->verify = "NONE";
+	if (leaf == NULL || hs->site->verify == SSL_VERIFY_NONE)
+		return 0;
+	if ((c->cert = clientcert_new(leaf)) == NULL)
+		return -1;
+	c->verify = "SUCCESS";
+	if (result != X509_V_OK) {
+		snprintf(c->verify_failed, sizeof(c->verify_failed), "FAILED:%s",
+		    X509_verify_cert_error_string(result));
+		c->verify = c->verify_failed;
+	}
+	return 0;
+}

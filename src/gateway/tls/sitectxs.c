@@ -1,0 +1,107 @@
+/*
+ * sitectxs.c: gateway/tls's part of a worker: all sites' TLS settings, the provider of remote keys,
+ * and the fibres of this thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/async.h>
+#include <openssl/err.h>
+
+#include "base/log.h"
+
+#include "gateway/cluster/secrets.h"
+#include "gateway/tls/remotekey.h"
+#include "gateway/tls/sitectx.h"
+
+#include "base/poison.h"
+
+#ifdef COUNTER_PROOF
+static void choose_fault(struct sitectxs *all)
+{
+	static const char *const names[] = { [FAULT_OFF] = "",
+		[FAULT_LOCAL_KEY] = "local-key",
+		[FAULT_NO_SITE_SETTINGS] = "no-site-switch-settings",
+		[FAULT_NO_SCOPE] = "no-scope" };
+	const char *fault = getenv("SSLGW_FAULT");
+
+	for (int i = FAULT_OFF; fault != NULL && i <= FAULT_NO_SCOPE; i++) {
+		if (strcmp(fault, names[i]) == 0)
+			all->fault = i;
+	}
+	all->fault_key = getenv("SSLGW_FAULT_KEY");
+}
+#endif
+
+/* Epoch keys came or went: what was derived from them must not outlive them. */
+static void secrets_changed(void *arg)
+{
+	struct sitectxs *all = arg;
+
+	for (size_t i = 0; i < all->n; i++)
+		sitectx_forget_keys(&all->at[i]);
+}
+
+struct sitectxs *sitectxs_new(struct worker *w)
+{
+	struct sitectxs *all = calloc(1, sizeof(*all));
+	size_t fibres = (size_t)w->conf->limits.handshakes + FIBRES_RESERVE;
+
+	if (all == NULL)
+		return NULL;
+	all->worker = w;
+	all->hash_key = hash_key_random();
+	TAILQ_INIT(&all->job_waiters);
+#ifdef COUNTER_PROOF
+	choose_fault(all);
+#endif
+	if (remotekey_start() == -1)
+		goto fail;
+	all->kit = kit_new();
+	all->aes_256_cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+	all->at = calloc(w->conf->sites.n, sizeof(*all->at));
+	if (all->kit == NULL || all->aes_256_cbc == NULL || all->at == NULL ||
+	    !ASYNC_init_thread(fibres, 0)) {
+		log_errorx("cannot prepare TLS: %s", ERR_reason_error_string(ERR_peek_error()));
+		goto fail;
+	}
+	for (; all->n < w->conf->sites.n; all->n++) {
+		if (sitectx_init(&all->at[all->n], all, sites_at(w->sites, (unsigned)all->n)) ==
+		    -1) {
+			all->n++;
+			goto fail;
+		}
+	}
+	secrets_on_change(w->secrets, secrets_changed, all);
+	return all;
+fail:
+	sitectxs_free(all);
+	return NULL;
+}
+
+void sitectxs_free(struct sitectxs *all)
+{
+	if (all == NULL)
+		return;
+	secrets_on_change(all->worker->secrets, NULL, NULL);
+	for (size_t i = 0; i < all->n; i++)
+		sitectx_clear(&all->at[i]);
+	free(all->at);
+	ASYNC_cleanup_thread();
+	EVP_CIPHER_free(all->aes_256_cbc);
+	kit_free(all->kit);
+	OPENSSL_cleanse(all->plain, sizeof(all->plain));
+	free(all);
+}
+
+bool sitectxs_same_client_rules(
+    const struct sitectxs *all, const struct site *a, const struct site *b)
+{
+	const struct site_conf *one = a->conf, *other = b->conf;
+	bool asks = one->client_certificate.verify != CLIENTCERT_NONE ||
+		    other->client_certificate.verify != CLIENTCERT_NONE;
+
+	(void)all;
+	/* Where neither asks for a certificate, any name that the certificates cover may be used. */
+	return a == b || !asks;
+}
