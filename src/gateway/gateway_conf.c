@@ -234,7 +234,7 @@ static const struct conf_option options[] = {
 	    .type = CONF_SIZE,
 	    .def = "64M",
 	    .min = 1 << 20,
-	    .max = 1e13,
+	    .max = 6.87e10, /* 64 GiB: what the cache can index */
 	    TOP(session_cache.max_memory),
 	    .help = "memory for its sessions" },
 	{ .path = "timeouts", .type = CONF_GROUP, .help = "how long a client may take" },
@@ -304,14 +304,14 @@ static const struct conf_option options[] = {
 	    .type = CONF_SIZE,
 	    .def = "32K",
 	    .min = 1024,
-	    .max = 1 << 20,
+	    .max = 64 * 1024, /* HEAD_BYTES_MAX */
 	    TOP(limits.head),
 	    .help = "a request's head" },
 	{ .path = "limits.fields",
 	    .type = CONF_INTEGER,
 	    .def = "100",
 	    .min = 8,
-	    .max = 1000,
+	    .max = 128, /* HEAD_FIELDS_MAX */
 	    TOP(limits.fields),
 	    .help = "fields of a request's head" },
 	{ .path = "limits.body",
