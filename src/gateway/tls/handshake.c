@@ -15,6 +15,7 @@
 #include "base/counters.h"
 
 #include "gateway/tls/clientcert.h"
+#include "gateway/tls/keyupdate.h"
 #include "gateway/tls/session.h"
 #include "gateway/tls/tls_private.h"
 
@@ -30,7 +31,9 @@ static const char *const wait_names[] = {
 
 struct handshake *handshake_of(const SSL *ssl)
 {
-	return SSL_get_app_data(ssl);
+	void *data = SSL_get_app_data(ssl);
+
+	return keyupdate_is_count(data) ? NULL : data;
 }
 
 struct handshake *handshake_new(struct worker *w, void (*wake)(void *arg), void *arg, SSL **ssl)
@@ -265,7 +268,10 @@ void handshake_free(struct handshake *hs)
 	SSL_clear_mode(hs->ssl, SSL_MODE_ASYNC);
 	SSL_set_msg_callback(hs->ssl, NULL);
 	SSL_set_info_callback(hs->ssl, NULL);
-	SSL_set_app_data(hs->ssl, NULL);
+	if (hs->done)
+		keyupdate_watch(hs->ssl);
+	else
+		SSL_set_app_data(hs->ssl, NULL);
 	session_clear(hs);
 	SSL_free(hs->ssl);
 	wake_job_waiter(
