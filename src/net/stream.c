@@ -30,12 +30,12 @@ void stream_fail(struct stream *s, enum reason why)
 {
 	if (s->state == STREAM_DEAD)
 		return;
-	if (s->failure == REASON_NONE)
-		s->failure = why;
 	/* An alert, or the answer before the error, may still lie in the shared buffer. */
 	if (s->bufs->owner == s)
 		stream_flush_all(s);
-	s->events->closed(s->arg, s->failure);
+	loop_later_cancel(s->loop, &s->turn);
+	s->failure = why;
+	s->events->closed(s->arg, why);
 }
 
 void stream_fail_later(struct stream *s, enum reason why)

@@ -282,6 +282,26 @@ static void test_rubbish_in_the_handshake_fails_it(void **state)
 	close(fds[1]);
 }
 
+static void test_the_alert_of_a_failed_handshake_is_sent(void **state)
+{
+	struct bed *bed = *state;
+	struct end server = { .hold = true, .loop = bed->loop };
+	static const uint8_t no_hello[] = { 22, 3, 1, 0, 4, 1, 0, 0, 0 };
+	uint8_t answer[64];
+	int fds[2];
+	SSL *ssl = SSL_new(bed->server);
+
+	SSL_set_accept_state(ssl);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	server.stream = stream_accept(bed->loop, fds[0], ssl, &events, &server);
+	assert_int_equal(write(fds[1], no_hello, sizeof no_hello), sizeof no_hello);
+	loop_run(bed->loop);
+	assert_int_equal(server.closed, 1);
+	assert_true(read(fds[1], answer, sizeof answer) >= 7);
+	assert_int_equal(answer[0], 21); /* alert */
+	close(fds[1]);
+}
+
 static void test_a_refused_connect_is_told_later(void **state)
 {
 	struct bed *bed = *state;
