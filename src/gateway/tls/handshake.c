@@ -15,7 +15,6 @@
 #include "base/counters.h"
 
 #include "gateway/tls/clientcert.h"
-#include "gateway/tls/keyupdate.h"
 #include "gateway/tls/session.h"
 #include "gateway/tls/tls_private.h"
 
@@ -31,9 +30,7 @@ static const char *const wait_names[] = {
 
 struct handshake *handshake_of(const SSL *ssl)
 {
-	void *data = SSL_get_app_data(ssl);
-
-	return keyupdate_is_count(data) ? NULL : data;
+	return SSL_get_app_data(ssl);
 }
 
 struct handshake *handshake_new(struct worker *w, void (*wake)(void *arg), void *arg, SSL **ssl)
@@ -241,14 +238,13 @@ static void detach_bios(SSL *ssl)
 
 static void cancel(struct handshake *hs)
 {
-	bool on_fibre = hs->wait == WAIT_KEY || hs->wait == WAIT_STORE;
 	void (*end)(void *arg) = hs->wait_cancel;
 
 	hs->cancelled = true;
 	wait_end(hs);
 	if (end != NULL)
 		end(hs->wait_arg);
-	if (!on_fibre)
+	if (!SSL_waiting_for_async(hs->ssl))
 		return;
 	/* SSL_free of a paused handshake would leak its fibre, with a request on its stack: let it run
 	 * to its end, whatever that is (after a paused store it even succeeds). */
@@ -263,19 +259,16 @@ void handshake_free(struct handshake *hs)
 {
 	if (hs == NULL)
 		return;
-	if (hs->wait != WAIT_NONE)
-		cancel(hs);
+	/* It may also have been woken but not yet stepped: then only its fibre is left. */
+	cancel(hs);
 	SSL_clear_mode(hs->ssl, SSL_MODE_ASYNC);
 	SSL_set_msg_callback(hs->ssl, NULL);
 	SSL_set_info_callback(hs->ssl, NULL);
-	if (hs->done)
-		keyupdate_watch(hs->ssl);
-	else
-		SSL_set_app_data(hs->ssl, NULL);
+	SSL_set_app_data(hs->ssl, NULL); /* the connection may use it from here on */
 	session_clear(hs);
 	SSL_free(hs->ssl);
-	wake_job_waiter(
-	    hs->worker->tls); /* it may have been the one that was woken for a free fibre */
+	/* It may have been the one that was woken for a free fibre. */
+	wake_job_waiter(hs->worker->tls);
 	free(hs);
 }
 
