@@ -16,6 +16,8 @@
 
 #include "base/poison.h"
 
+enum { FEED_NAMES_MAX = 1024 };
+
 void feed_clear(struct feed *f)
 {
 	for (size_t i = 0; f->keys != NULL && i < f->n; i++) {
@@ -53,14 +55,21 @@ static void finish(struct feed *f, const char *error)
 	loop_later(f->loop, &f->done, done_cb);
 }
 
+/* The quick form names no host: whatever a browser on this machine, or on its network, may call it. */
 static void ask_selfsigned(struct feed *f)
 {
-	const struct conf_strings *names = &f->plan->conf->sites.at[0].names;
-	char text[1024] = "selfsigned";
+	const struct gateway_conf *conf = f->plan->conf;
+	char text[FEED_NAMES_MAX] = "selfsigned localhost 127.0.0.1 ::1", host[256];
+	uint16_t port;
 
-	for (size_t i = 0; i < names->n; i++) {
+	if (gethostname(host, sizeof host) == 0 && strcmp(host, "localhost") != 0) {
 		strlcat(text, " ", sizeof text);
-		strlcat(text, names->at[i], sizeof text);
+		strlcat(text, host, sizeof text);
+	}
+	if (endpoint_split(conf->listeners.at[0].address, host, sizeof host, &port) == 0 &&
+	    strcmp(host, "*") != 0 && strcmp(host, "127.0.0.1") != 0) {
+		strlcat(text, " ", sizeof text);
+		strlcat(text, host, sizeof text);
 	}
 	if (channel_send(f->channel, NULL, 0, "%s", text) != 0)
 		finish(f, "the key service does not answer");
