@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
@@ -271,6 +272,19 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 	return 1;
 }
 
+/* Loading again gives the same object: so nobody has to keep it. */
+static void unload_at_exit(void)
+{
+	static const char *const names[] = { "sslgw", "default" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		OSSL_PROVIDER *provider = OSSL_PROVIDER_load(NULL, names[i]);
+
+		OSSL_PROVIDER_unload(provider);
+		OSSL_PROVIDER_unload(provider);
+	}
+}
+
 int remotekey_start(void)
 {
 	if (OSSL_PROVIDER_available(NULL, "sslgw"))
@@ -280,7 +294,7 @@ int remotekey_start(void)
 	 * stay for the life of the process. */
 	if (OSSL_PROVIDER_load(NULL, "default") != NULL &&
 	    OSSL_PROVIDER_add_builtin(NULL, "sslgw", provider_init) &&
-	    OSSL_PROVIDER_load(NULL, "sslgw") != NULL)
+	    OSSL_PROVIDER_load(NULL, "sslgw") != NULL && OPENSSL_atexit(unload_at_exit))
 		return 0;
 	log_errorx(
 	    "libcrypto cannot load its providers: %s", ERR_reason_error_string(ERR_peek_error()));
