@@ -10,6 +10,7 @@
 
 #include "crypto/generation.h"
 #include "crypto/kit.h"
+#include "crypto/tbs.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/secrets.h"
 #include "gateway/cluster/sessioncache.h"
@@ -37,6 +38,7 @@ struct keyclient {
 	unsigned signed_n, rejected_n;
 	uint64_t answers;
 	uint16_t scheme; /* of the last question */
+	enum tls12_mode tls12; /* of all keys */
 };
 
 struct sessioncache {

@@ -12,7 +12,6 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
-#include "crypto/tbs.h"
 #include "t/sim/tls_bed.h"
 
 #include "base/poison.h"
@@ -71,7 +70,7 @@ static size_t sign(struct keyclient_ask *a, uint8_t *sig, size_t max)
 
 	/* The real service signs nothing else. */
 	assert_true(tbs_ok(tbs_check(a->client->bed->kit, bytes_of(a->tbs, a->tbs_len), a->scheme,
-	    key_type_of(key->key, NULL), TLS12_SENTINEL)));
+	    key_type_of(key->key, NULL), a->client->tls12)));
 	if (a->mode == BED_WRONG)
 		a->tbs[a->tbs_len - 1] ^= 1;
 	assert_int_equal(EVP_DigestSignInit(ctx, &pctx, md, NULL, key->key), 1);
