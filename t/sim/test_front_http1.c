@@ -267,6 +267,25 @@ static void what_is_no_request_is_answered_and_nothing_after_it_read(void **stat
 	}
 }
 
+/* What was answered before says nothing about this request. */
+static void a_bad_request_after_a_good_one_is_answered_too(void **state)
+{
+	struct sim_gateway *g = sim_gateway_started(1);
+	int client = sim_client(g, NULL), backend;
+
+	(void)state;
+	sim_send(client, SIM_GET);
+	backend = sim_accept(g, 0);
+	sim_expect(g, backend, SIM_GET);
+	sim_send(backend, SIM_OK);
+	sim_expect(g, client, SIM_OK);
+	sim_send(client, "GET / HTTP/1.1\r\n\r\n");
+	sim_expect_page(g, client, "HTTP/1.1 400 ", true);
+	close(client);
+	sim_gateway_stop(g);
+	close(backend);
+}
+
 static void a_bad_chunk_ends_the_request_at_the_back_end_too(void **state)
 {
 	struct sim_gateway *g = sim_gateway_started(1);
@@ -299,6 +318,7 @@ int main(void)
 		cmocka_unit_test(expect_is_answered_here_and_not_passed_on),
 		cmocka_unit_test(expect_of_a_request_that_is_refused_gets_no_100),
 		cmocka_unit_test(what_is_no_request_is_answered_and_nothing_after_it_read),
+		cmocka_unit_test(a_bad_request_after_a_good_one_is_answered_too),
 		cmocka_unit_test(a_bad_chunk_ends_the_request_at_the_back_end_too),
 	};
 

@@ -61,11 +61,12 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 	f->exchange = NULL;
 	if (former != NULL)
 		exchange_lost(former, reason);
-	if (f->head_given) {
+	if (former != NULL && f->head_given) { /* of this request's answer, not of an earlier one's */
 		conn_close(f->conn, reason);
 		return;
 	}
 	front_state_set(f, FRONT_WHOLE);
+	f->head_given = f->broken = false;
 	f->keep_alive = false;
 	f->minor = 1;
 	f->exchange = exchange_refuse(f->worker, &f->front, conn_client(f->conn), NULL, &verdict);
