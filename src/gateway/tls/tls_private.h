@@ -5,6 +5,8 @@
 #ifndef GATEWAY_TLS_TLS_PRIVATE_H
 #define GATEWAY_TLS_TLS_PRIVATE_H
 
+#include "config.h" /* COUNTER_PROOF */
+
 #include <sys/queue.h>
 
 #include <openssl/ssl.h>
