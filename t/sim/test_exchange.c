@@ -136,7 +136,7 @@ static void a_redirect_listener_sends_known_names_to_https(void **state)
 	static const struct {
 		const char *request, *told;
 	} cases[] = {
-		{ "GET /a?b HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+		{ "GET /a?b HTTP/1.1\r\nHost: Shop.EXAMPLE\r\n\r\n",
 		    "301 https://shop.example:8443/a?b  end" },
 		{ "HEAD /a HTTP/1.1\r\nHost: shop.example:80\r\n\r\n",
 		    "301 https://shop.example:8443/a  end" },

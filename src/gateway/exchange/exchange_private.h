@@ -25,7 +25,6 @@ enum {
 	EXCHANGES_HELD_FREE_MAX = 64,
 	EXCHANGES_COMPLAINTS_RATE = 10, /* log lines a second, a worker */
 	EXCHANGES_COMPLAINTS_BURST = 50,
-	EXCHANGES_LINE_BYTES = 16 * 1024, /* of a request's line, and of each field */
 	EXCHANGE_PEER_MAX = CLIENT_PEER_TEXT_MAX,
 };
 

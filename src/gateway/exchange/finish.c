@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "gateway/exchange/accesslog.h"
 #include "gateway/exchange/exchange_private.h"
+#include "gateway/origin/limits.h"
 
 #include "base/poison.h"
 
@@ -22,15 +23,6 @@ static void complain(const struct exchange *);
 static void gone(struct later *);
 static void exchange_free(struct exchange *);
 
-static void limits_set(struct head_limits *limits, const struct gateway_conf *conf)
-{
-	limits->head_max = conf->limits.head < HEAD_BYTES_MAX ? conf->limits.head : HEAD_BYTES_MAX;
-	limits->line_max = limits->head_max < EXCHANGES_LINE_BYTES ? limits->head_max
-								   : EXCHANGES_LINE_BYTES;
-	limits->fields_max = conf->limits.fields < HEAD_FIELDS_MAX ? (unsigned)conf->limits.fields
-								   : HEAD_FIELDS_MAX;
-}
-
 struct exchanges *exchanges_new(struct worker *worker)
 {
 	struct exchanges *all = calloc(1, sizeof(*all));
@@ -39,7 +31,7 @@ struct exchanges *exchanges_new(struct worker *worker)
 	if (all == NULL)
 		return NULL;
 	all->worker = worker;
-	limits_set(&all->limits, worker->conf);
+	all->limits = limits_of(worker->conf);
 	all->id_key = hash_key_random();
 	bucket_init(&all->complaints, EXCHANGES_COMPLAINTS_RATE, EXCHANGES_COMPLAINTS_BURST,
 	    loop_now_ms(worker->loop));

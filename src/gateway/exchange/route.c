@@ -8,6 +8,7 @@
 #include "gateway/exchange/route.h"
 
 #include "gateway/worker.h"
+#include "http/target.h"
 #include "http/write.h"
 
 #include "base/poison.h"
@@ -57,6 +58,8 @@ struct bytes route_location(
 {
 	struct writer w = writer_of(buf, size);
 	uint16_t port = 443;
+	char lower[TARGET_HOST_MAX + 3]; /* with the brackets of IPv6, and a NUL */
+	struct bytes host;
 
 	/* The port that TLS is served on, unless it is 443 or one that was picked. */
 	for (size_t i = 0; i < worker->conf->listeners.n; i++) {
@@ -70,7 +73,8 @@ struct bytes route_location(
 			break;
 	}
 	writer_str(&w, "https://");
-	writer_bytes(&w, head->host);
+	host = bytes_of(lower, target_host_lower(head->host, lower, sizeof(lower)));
+	writer_bytes(&w, host);
 	if (port != 443 && port != 0) {
 		writer_u8(&w, ':');
 		write_number(&w, port);

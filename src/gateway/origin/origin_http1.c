@@ -67,12 +67,6 @@ static enum step (*const readers[ORIGIN_HTTP1_STATE_N])(struct origin_http1 *, s
 static const struct head request_get = { .method = { (const uint8_t *)"GET", 3 } };
 static const struct head request_head = { .method = { (const uint8_t *)"HEAD", 4 } };
 
-static const struct head_limits answer_limits = {
-	.head_max = HEAD_BYTES_MAX,
-	.line_max = 32 * 1024,
-	.fields_max = HEAD_FIELDS_MAX,
-};
-
 static const unsigned next_states[ORIGIN_HTTP1_STATE_N] = {
 	[ORIGIN_FREE] = 1u << ORIGIN_HEAD,
 	[ORIGIN_HEAD] = 1u << ORIGIN_LENGTH | 1u << ORIGIN_CHUNKED | 1u << ORIGIN_TO_CLOSE |
@@ -238,14 +232,15 @@ void origin_http1_closed(struct origin_http1 *h, enum reason reason)
 static enum step read_head(struct origin_http1 *h, struct bytes in)
 {
 	struct upstream *up = upstream_of(h);
-	struct head *head = up->server->pool->pools->answer;
+	struct pools *pools = up->server->pool->pools;
+	struct head *head = pools->answer;
 	struct verdict verdict;
 	size_t used;
 
 	/* Bytes that were there before the first of the request had left answer something else. */
 	if (stream_sent(up->stream) == h->sent_before)
 		return fail(h, REASON_BACKEND_SURPLUS);
-	switch (head_response(in, h->head_request ? &request_head : &request_get, &answer_limits,
+	switch (head_response(in, h->head_request ? &request_head : &request_get, &pools->limits,
 	    &h->scan, head, &used, &verdict)) {
 	case PARSE_MORE:
 		return STEP_MORE;

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/log.h"
+#include "gateway/origin/limits.h"
 #include "gateway/origin/server.h"
 #include "gateway/origin/upstream.h"
 #include "gateway/worker.h"
@@ -26,6 +27,7 @@ struct pools *pools_new(struct worker *worker)
 	if (pools == NULL)
 		return NULL;
 	pools->worker = worker;
+	pools->limits = limits_of(conf);
 	pools->answer = calloc(1, sizeof(*pools->answer));
 	pools->at = calloc(conf->pools.n > 0 ? conf->pools.n : 1, sizeof(*pools->at));
 	if (pools->answer == NULL || pools->at == NULL)

@@ -45,6 +45,7 @@ struct pools {
 	struct pool *at;
 	size_t n;
 	struct head *answer; /* scratch: the answer's head that is being read */
+	struct head_limits limits; /* of answers: the same as of requests */
 };
 
 int server_init(struct server *, struct pool *, unsigned index,
