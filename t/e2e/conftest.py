@@ -135,8 +135,8 @@ class Bed:
         }, more)
 
     def gateway(self, settings, start=True, build=None, env=None, name="gateway", argv=None):
-        for folder in ("run", "state"):
-            os.makedirs(f"{self.folder}/{folder}", mode=0o700, exist_ok=True)
+        for folder, mode in (("run", 0o711), ("state", 0o700)):
+            os.makedirs(f"{self.folder}/{folder}", mode=mode, exist_ok=True)
         g = gateway.Gateway(build or self.build, self.folder, settings, env, name, argv)
         g.access_file = f"{self.folder}/gateway.access"
         self.running.append(g)

@@ -59,6 +59,15 @@ def sent(c, data, piecewise):
         pass  # refused before the end; the answer is there to be read
 
 
+def lacks_body(case):
+    """A good head whose body the case does not send: nothing is answered until it comes."""
+    if case.status or case.words.get("body") != "length":
+        return False
+    head, _, body = case.data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?im)^content-length: *([0-9]+)", head)
+    return length is not None and int(length[1]) > len(body)
+
+
 @pytest.mark.parametrize("piecewise", [False, True], ids=["whole", "bytes"])
 @pytest.mark.parametrize("case", REQUESTS, ids=repr)
 def test_request(world, ctx, case, piecewise):
@@ -69,13 +78,16 @@ def test_request(world, ctx, case, piecewise):
     method = case.data.lstrip(b"\r\n").split(b" ")[0].decode("latin-1")
     with client.Client(gw.port, ctx(), timeout=8) as c:
         sent(c, case.data, piecewise)
-        if case.more:
+        if case.more or lacks_body(case):
             c.tcp.settimeout(0.15)
             with pytest.raises((TimeoutError, ssl.SSLWantReadError)):
+                if "expect_100" in case.words:
+                    head = c.reader.until(b"\r\n\r\n")
+                    assert head.startswith(b"HTTP/1.1 100 "), head
                 got = c.recv(1)
-                # an answer may come early only where the body is refused or a 100 Continue is due
-                assert got == b"H" and "expect_100" in case.words
-            assert len(back.seen) == seen, "an incomplete request was completed"
+                raise AssertionError(f"answered though it is not complete: {got!r}")
+            assert all(not x.whole for x in back.seen[seen:]) if back.seen[seen:] and hasattr(back.seen[-1], "whole") \
+                else len(back.seen) == seen, "an incomplete request was completed"
             return
         got = c.reader.answer(method)
         assert got is not None, "closed without an answer"
@@ -116,6 +128,8 @@ def test_answer(bed_of_answers, ctx, case):
                 return  # what was asked for does not reach the back-end: see test_headers
             status = int(re.match(rb"(?:HTTP/1\.. 1\d\d.*?\r\n\r\n)*HTTP/1\.. (\d+)", case.data, re.S).group(1))
             assert whole and got is not None and (got.status == status or status < 200), got
+            if status < 200:
+                return  # the corpus ends there, and so does the back-end: a page of ours follows
             if case.words.get("body") == "none" or case.method == "HEAD":
                 assert got.body == b""
             elif "data" in case.words:

@@ -50,6 +50,7 @@ class Client:
         except BaseException:
             self.tcp.close()
             raise
+        self.tcp = self.tls  # wrapping took the descriptor
         self.reader = http1.Reader(self.recv)
 
     def recv(self, n):
