@@ -20,6 +20,7 @@
 #include "net/listener.h"
 #include "proc/channel.h"
 #include "proc/child.h"
+#include "proc/privileges.h"
 
 #include "base/poison.h"
 
@@ -264,7 +265,30 @@ bool embedded_ended(struct embedded *e, pid_t pid, int status)
 	return true;
 }
 
-static int open_socket(struct service_process *p, const char *dir, const char *file, gid_t gid)
+/* Workers connect with the rights they have left. Found out now, not when a service is started again. */
+static int check_reach(const char *path, const struct plan_user *user)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		return 0;
+	pid = fork();
+	if (pid == 0)
+		_exit(
+		    privileges_drop(user->uid, user->gid) == 0 && access(path, W_OK) == 0 ? 0 : 1);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	log_errorx(
+	    "user %u cannot reach %s: let others pass through the folders above it (chmod o+x)",
+	    (unsigned)user->uid, path);
+	return -1;
+}
+
+static int open_socket(
+    struct service_process *p, const char *dir, const char *file, const struct plan_user *user)
 {
 	char text[ENDPOINT_TEXT_MAX], path[ENDPOINT_TEXT_MAX];
 
@@ -276,11 +300,11 @@ static int open_socket(struct service_process *p, const char *dir, const char *f
 	}
 	p->listen_fd = listener_socket(&p->at, false);
 	if (p->listen_fd < 0 || chmod(path, geteuid() == 0 ? 0660 : 0600) != 0 ||
-	    (geteuid() == 0 && chown(path, 0, gid) != 0)) {
+	    (geteuid() == 0 && chown(path, 0, user->gid) != 0)) {
 		log_error("cannot make the socket %s", path);
 		return -1;
 	}
-	return 0;
+	return check_reach(path, user);
 }
 
 struct embedded *embedded_new(
@@ -297,8 +321,8 @@ struct embedded *embedded_new(
 	e->cache = (struct service_process){
 		.embedded = e, .name = "sslgw-cachesvc", .listen_fd = -1
 	};
-	if (open_socket(&e->key, runtime_dir, "key.sock", plan->gateway.gid) != 0 ||
-	    open_socket(&e->cache, runtime_dir, "cache.sock", plan->gateway.gid) != 0) {
+	if (open_socket(&e->key, runtime_dir, "key.sock", &plan->gateway) != 0 ||
+	    open_socket(&e->cache, runtime_dir, "cache.sock", &plan->gateway) != 0) {
 		embedded_free(e);
 		return NULL;
 	}

@@ -103,6 +103,8 @@ int master_runtime_dir(struct master *m, const struct plan *plan)
 
 	if (base == NULL)
 		base = geteuid() == 0 ? RUNDIR : getenv("XDG_RUNTIME_DIR");
+	if (base != NULL && mkdir(base, 0755) == 0)
+		(void)!chmod(base, 0755); /* whatever the umask says: workers pass through it */
 	if (base == NULL || (mkdir(base, 0755) != 0 && errno != EEXIST) ||
 	    access(base, W_OK | X_OK) != 0) {
 		if (plan->conf->runtime_dir != NULL) {
