@@ -24,9 +24,9 @@
 enum {
 	CONN_FDS_RESERVED = 64, /* listeners, logs, services */
 	CONN_FDS_EACH = 2, /* the client's and the back-end's */
-	/* Handshake messages after the handshake (KeyUpdate, refused renegotiations): each costs us key
+	/* Handshake messages after the handshake (KeyUpdate, refused renegotiations): each costs key
 	 * derivations, and no client needs more. Lasting connections earn one for each MiB. */
-	CONN_POST_HANDSHAKE_MAX = 32,
+	CONN_POST_HANDSHAKE_MAX = 96, /* steps of libssl's state machine: up to 3 for a KeyUpdate */
 	CONN_POST_HANDSHAKE_BYTES = 1024 * 1024,
 };
 
@@ -205,7 +205,7 @@ static void on_info(const SSL *ssl, int where, int ret)
 	struct conn *c = SSL_get_app_data(ssl);
 
 	(void)ret;
-	if (!(where & SSL_CB_HANDSHAKE_START) || c == NULL || c->closed)
+	if (!(where & SSL_CB_LOOP) || c == NULL || c->closed)
 		return;
 	if (++c->post_handshake >
 	    CONN_POST_HANDSHAKE_MAX + stream_received(c->stream) / CONN_POST_HANDSHAKE_BYTES)
