@@ -44,7 +44,7 @@ static void help(FILE *out)
 	    "       sslgw --listen ADDRESS --backend HOST:PORT [--cert FILE --key FILE]\n"
 	    "       sslgw -V | --help | --help-config\n"
 	    "\n"
-	    "Ends HTTPS and forwards plain HTTP; private keys stay in a process of their own.\n"
+	    "Ends HTTPS, forwards plain HTTP; private keys stay in a process of their own.\n"
 	    "\n"
 	    "  -c FILE             configuration [" DEFAULT_FILE "]\n"
 	    "  -t                  check the configuration, certificates and keys, then exit\n"
@@ -58,7 +58,7 @@ static void help(FILE *out)
 	    "  --help              print this\n"
 	    "  --help-config       print every option of the configuration file\n"
 	    "\n"
-	    "Signals: HUP reloads, USR1 reopens logs, TERM and QUIT finish what is open and stop.\n"
+	    "Signals: HUP reloads, USR1 reopens logs, TERM and QUIT finish requests and stop.\n"
 	    "Exit status: 0 well; 1 configuration; 2 usage; 3 failure while running.\n"
 	    "See sslgw(8), gateway.conf(5).\n",
 	    out);

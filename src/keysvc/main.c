@@ -67,9 +67,10 @@ static void usage(FILE *to)
 	      "  --help         this text\n"
 	      "  --help-config  every option of the configuration\n"
 	      "\n"
-	      "Signals: HUP reads the keys anew; USR1 logs what was done so far; TERM, INT and "
-	      "QUIT finish\n"
-	      "what is asked and end, a second one ends now. See sslgw-keysvc(8).\n",
+	      "Signals: HUP reads the keys anew; USR1 logs what was done so far; TERM, INT
+"
+	      "and QUIT finish what is asked and end. See sslgw-keysvc(8).
+",
 	    to);
 }
 
