@@ -67,10 +67,8 @@ static void usage(FILE *to)
 	      "  --help         this text\n"
 	      "  --help-config  every option of the configuration\n"
 	      "\n"
-	      "Signals: HUP reads the keys anew; USR1 logs what was done so far; TERM, INT
-"
-	      "and QUIT finish what is asked and end. See sslgw-keysvc(8).
-",
+	      "Signals: HUP reads the keys anew; USR1 logs what was done so far; TERM, INT\n"
+	      "and QUIT finish what is asked and end. See sslgw-keysvc(8).\n",
 	    to);
 }
 
