@@ -221,8 +221,8 @@ def test_two_gateways_on_one_machine_do_not_disturb_each_other(bed, ctx):
     back = bed.backend()
     one = bed.gateway(bed.settings(back), name="one")
     two = bed.gateway({**bed.settings(back), "runtime_dir": f"{bed.folder}/run2", "state_dir": f"{bed.folder}/state2"}, start=False, name="two")
-    for folder in ("run2", "state2"):
-        os.mkdir(f"{bed.folder}/{folder}", 0o700)
+    for folder, mode in (("run2", 0o711), ("state2", 0o700)):
+        os.mkdir(f"{bed.folder}/{folder}", mode)
     two.start()
     two.stop()
     assert client.get(one.port, ctx())[0].status == 200
