@@ -18,6 +18,9 @@
 
 #include "base/poison.h"
 
+/* Answers count in whole seconds, so between two of them an epoch may end before the next begins. */
+enum { SECRETS_GAP_MS = 2000 };
+
 struct group {
 	struct secrets *secrets;
 	const char *name; /* conf's */
@@ -56,6 +59,15 @@ static uint64_t boottime_ms(void)
 
 /* ---- changes by time */
 
+static const struct epoch_record *current(const struct group *g, uint64_t now)
+{
+	const struct epoch_record *r = epoch_set_current(&g->set, now);
+
+	if (r == NULL && now > SECRETS_GAP_MS)
+		r = epoch_set_current(&g->set, now - SECRETS_GAP_MS);
+	return r;
+}
+
 static void arm_turn(struct secrets *s)
 {
 	uint64_t now = boottime_ms(), next = UINT64_MAX;
@@ -64,6 +76,10 @@ static void arm_turn(struct secrets *s)
 		uint64_t at = epoch_set_next(&s->groups[i].set, now);
 
 		next = at < next ? at : next;
+		/* Living on the grace of a gap: see whether it closes. */
+		if (epoch_set_current(&s->groups[i].set, now) == NULL &&
+		    current(&s->groups[i], now) != NULL && next > now + SECRETS_GAP_MS)
+			next = now + SECRETS_GAP_MS;
 	}
 	deadline_clear(s->loop, &s->turn);
 	if (next != UINT64_MAX)
@@ -77,16 +93,16 @@ static void tell_changed(struct secrets *s)
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct group *g = &s->groups[i];
-		bool current;
+		bool missing;
 
 		epoch_set_expire(&g->set, now);
-		current = epoch_set_current(&g->set, now) != NULL;
-		if (g->answered && !current && !g->said_missing)
+		missing = g->answered && current(g, now) == NULL;
+		if (missing && !g->said_missing)
 			log_warnx("group %s: no current epoch key: new sessions cannot be resumed "
 				  "until the "
 				  "key service answers",
 			    g->name);
-		g->said_missing = g->answered && !current;
+		g->said_missing = missing;
 	}
 	if (s->changed != NULL)
 		s->changed(s->changed_arg);
@@ -242,7 +258,7 @@ unsigned secrets_group(const struct secrets *s, const char *name)
 const struct epoch_record *secrets_current(struct secrets *s, unsigned group)
 {
 	assert(group < s->n);
-	return epoch_set_current(&s->groups[group].set, boottime_ms());
+	return current(&s->groups[group], boottime_ms());
 }
 
 const struct epoch_record *secrets_find(
