@@ -30,6 +30,7 @@ struct logfile {
 };
 
 static int file_open(const char *path, bool *regular);
+static bool is_regular(int fd);
 static ssize_t write_some(const struct logfile *, const char *at, size_t len);
 static void drop_all(struct logfile *, const char *at, size_t len);
 
@@ -85,11 +86,14 @@ void logfile_flush(struct logfile *lf)
 	lf->len -= done;
 }
 
-int logfile_reopen(struct logfile *lf)
+int logfile_reopen(struct logfile *lf, int fd)
 {
 	bool regular;
-	int fd = file_open(lf->path, &regular);
 
+	if (fd == -1)
+		fd = file_open(lf->path, &regular);
+	else
+		regular = is_regular(fd);
 	if (fd == -1)
 		return -1;
 	logfile_flush(lf);
@@ -135,8 +139,15 @@ static int file_open(const char *path, bool *regular)
 		fd = open(path, O_WRONLY | flags, 0640);
 	if (fd == -1)
 		return -1;
-	*regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	*regular = is_regular(fd);
 	return fd;
+}
+
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /*

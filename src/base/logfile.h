@@ -20,7 +20,7 @@ void logfile_write(
     struct logfile *, struct bytes line); /* with its newline; all of it or nothing */
 void logfile_flush(struct logfile *);
 /* After the file was moved away. -1 with errno: the old one is kept. */
-int logfile_reopen(struct logfile *) __attribute__((warn_unused_result));
+int logfile_reopen(struct logfile *, int fd) __attribute__((warn_unused_result));
 uint64_t logfile_dropped(const struct logfile *); /* lines, since it was opened */
 void logfile_close(struct logfile *); /* flushes; NULL is fine */
 

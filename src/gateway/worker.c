@@ -187,14 +187,16 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 		serve(p, slot, index, fds[0]);
 		return;
 	}
+	if (strcmp(text, "reopen") == 0 && p->worker.log != NULL) {
+		accesslog_reopen(p->worker.log, fds_n == 1 ? fds[0] : -1);
+		return;
+	}
 	for (int i = 0; i < fds_n; i++)
 		close(fds[i]);
 	if (sscanf(text, "unlisten %u", &slot) == 1)
 		unserve(p, slot, false);
 	else if (strncmp(text, "resolved ", 9) == 0)
 		resolved(p, text + 9);
-	else if (strcmp(text, "reopen") == 0)
-		accesslog_reopen(p->worker.log);
 	else if (strcmp(text, "drain") == 0)
 		drain(p);
 	else if (strcmp(text, "stop") == 0)

@@ -98,7 +98,7 @@ static void reopen_goes_on_in_a_new_file(void **state)
 
 	logfile_write(lf, bytes_str("old\n"));
 	assert_int_equal(rename(r->path, r->moved), 0);
-	assert_int_equal(logfile_reopen(lf), 0);
+	assert_int_equal(logfile_reopen(lf, -1), 0);
 	logfile_write(lf, bytes_str("newer\n"));
 	logfile_close(lf);
 	assert_int_equal(size_of(r->moved), 4);
@@ -112,7 +112,7 @@ static void reopen_that_fails_keeps_the_old_file(void **state)
 
 	assert_int_equal(rename(r->path, r->moved), 0);
 	assert_int_equal(mkdir(r->path, 0700), 0);
-	assert_int_equal(logfile_reopen(lf), -1);
+	assert_int_equal(logfile_reopen(lf, -1), -1);
 	assert_int_equal(errno, EISDIR);
 	logfile_write(lf, bytes_str("still\n"));
 	logfile_close(lf);

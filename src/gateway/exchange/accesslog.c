@@ -60,9 +60,9 @@ void accesslog_free(struct accesslog *log)
 	free(log);
 }
 
-void accesslog_reopen(struct accesslog *log)
+void accesslog_reopen(struct accesslog *log, int fd)
 {
-	if (log != NULL && logfile_reopen(log->file) == -1)
+	if (log != NULL && logfile_reopen(log->file, fd) == -1)
 		log_error("cannot open the access log %s again; the old file goes on",
 		    log->worker->conf->access_log.file);
 }

@@ -11,7 +11,8 @@ struct accesslog;
 /* What conf->access_log says. NULL: it cannot be opened (a log line says why), or there is none to write. */
 struct accesslog *accesslog_new(struct worker *);
 void accesslog_free(struct accesslog *);
-void accesslog_reopen(struct accesslog *); /* after the file was moved away; NULL is fine */
+/* After the file was moved away; log NULL is fine. fd: the new file, opened by who may; owned. -1: opens it. */
+void accesslog_reopen(struct accesslog *, int fd);
 void accesslog_write(struct accesslog *, const struct exchange *); /* at its end */
 
 #endif

@@ -143,6 +143,7 @@ int master_selfsigned(struct master *m, const char *pem)
 	if (m->selfsigned_fd >= 0)
 		close(m->selfsigned_fd);
 	m->selfsigned_fd = fd;
+	workers_selfsigned(m->workers, fd);
 	return 0;
 }
 

@@ -122,7 +122,10 @@ void reload_ask(struct master *m)
 	notify_send("RELOADING=1");
 	errors = conf_errors_new();
 	m->reload.plan = errors != NULL ? master_plan(m->launch, errors) : NULL;
-	if (m->reload.plan != NULL)
+	if (m->reload.plan != NULL && m->reload.plan->gateway.uid != m->plan->gateway.uid)
+		conf_reject(errors, &m->reload.plan->conf->user,
+		    "another user takes a restart, not a reload");
+	else if (m->reload.plan != NULL)
 		m->reload.sockets = sockets_open(
 		    m->reload.plan->conf, m->reload.plan->workers, m->sockets, errors);
 	if (m->reload.sockets == NULL)

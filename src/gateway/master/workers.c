@@ -5,11 +5,13 @@
 #include "gateway/master/workers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -410,6 +412,11 @@ int workers_use(
 	return 0;
 }
 
+void workers_selfsigned(struct workers *w, int fd)
+{
+	w->selfsigned_fd = fd;
+}
+
 void workers_start(struct workers *w)
 {
 	w->rolling = true;
@@ -452,9 +459,27 @@ void workers_resolved(struct workers *w, const char *text)
 			channel_send(p->channel, NULL, 0, "resolved %s", text);
 }
 
+/* Opened here: workers have given up the right to, where the folder is not theirs. */
 void workers_reopen(struct workers *w)
 {
-	tell_all(w, "reopen");
+	const char *path = w->plan->conf->access_log.file;
+	bool own = path != NULL && strcmp(path, "stderr") != 0;
+	struct process *p;
+	struct stat st;
+	int how = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd = -1;
+
+	/* A FIFO without a reader can only be opened both ways. */
+	how |= own && stat(path, &st) == 0 && S_ISFIFO(st.st_mode) ? O_RDWR : O_WRONLY;
+	if (own)
+		fd = open(path, how, 0640);
+
+	if (own && fd < 0)
+		log_error("cannot open the access log %s again; the old file goes on", path);
+	TAILQ_FOREACH (p, &w->processes, link)
+		if (fd >= 0 && p->channel != NULL)
+			channel_send(p->channel, &fd, 1, "reopen");
+	if (fd >= 0)
+		close(fd);
 }
 
 void workers_drain(struct workers *w)
