@@ -435,22 +435,11 @@ static int run_service(struct run *run, bool check, bool dump)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int options(struct run *run, int argc, char **argv)
 {
-	struct run *run;
 	bool check = false, dump = false;
 	int option;
 
-	privileges_harden();
-	setproctitle_init(argc, argv, environ);
-	log_init(PROGRAM);
-	run = calloc(1, sizeof(*run));
-	if (run == NULL)
-		fatal(EXIT_RUNTIME, "no memory");
-	run->file = DEFAULT_FILE;
-	inherited_load(&run->inherited);
-	run->channel_fd = inherited_take(&run->inherited, "channel");
-	run->embedded = run->channel_fd >= 0;
 	while ((option = getopt_long(argc, argv, "c:tTV", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
@@ -477,7 +466,25 @@ int main(int argc, char **argv)
 	if (optind < argc)
 		return usage("takes options only");
 	setproctitle(run->embedded ? "-" PROGRAM ": embedded" : "-" PROGRAM);
-	option = run_service(run, check, dump);
+	return run_service(run, check, dump);
+}
+
+int main(int argc, char **argv)
+{
+	struct run *run;
+	int status;
+
+	privileges_harden();
+	setproctitle_init(argc, argv, environ);
+	log_init(PROGRAM);
+	run = calloc(1, sizeof(*run));
+	if (run == NULL)
+		fatal(EXIT_RUNTIME, "no memory");
+	run->file = DEFAULT_FILE;
+	inherited_load(&run->inherited);
+	run->channel_fd = inherited_take(&run->inherited, "channel");
+	run->embedded = run->channel_fd >= 0;
+	status = options(run, argc, argv);
 	free(run);
-	return option;
+	return status;
 }
