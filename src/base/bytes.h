@@ -25,10 +25,10 @@ struct bytes bytes_str(const char *s); /* without the NUL; s may be NULL */
 struct bytes bytes_sub(struct bytes, size_t from, size_t len); /* clamped to what there is */
 bool bytes_equal(struct bytes, struct bytes);
 bool bytes_equal_str(struct bytes, const char *);
-bool bytes_case_equal(struct bytes, struct bytes);       /* ASCII case only, no locale */
+bool bytes_case_equal(struct bytes, struct bytes); /* ASCII case only, no locale */
 bool bytes_case_equal_str(struct bytes, const char *);
-bool bytes_equal_consttime(struct bytes, struct bytes);  /* lengths are public */
-char *bytes_dup_str(struct bytes);                       /* heap, NUL-terminated; NULL: no memory */
+bool bytes_equal_consttime(struct bytes, struct bytes); /* lengths are public */
+char *bytes_dup_str(struct bytes); /* heap, NUL-terminated; NULL: no memory */
 
 /* Reads big-endian integers and slices; after the first short read ok is false and all reads give 0. */
 struct cursor {

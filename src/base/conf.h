@@ -27,8 +27,19 @@
 #include <stdio.h>
 
 enum conf_type {
-	CONF_STRING, CONF_PATH, CONF_BOOL, CONF_INTEGER, CONF_DURATION, CONF_SIZE, CONF_RATE,
-	CONF_ENUM, CONF_FLAGS, CONF_STRINGS, CONF_PATHS, CONF_GROUP, CONF_LIST
+	CONF_STRING,
+	CONF_PATH,
+	CONF_BOOL,
+	CONF_INTEGER,
+	CONF_DURATION,
+	CONF_SIZE,
+	CONF_RATE,
+	CONF_ENUM,
+	CONF_FLAGS,
+	CONF_STRINGS,
+	CONF_PATHS,
+	CONF_GROUP,
+	CONF_LIST
 };
 enum conf_form { CONF_HELP, CONF_MDOC, CONF_SAMPLE };
 
@@ -41,11 +52,12 @@ struct conf_option {
 	const char *path;
 	enum conf_type type;
 	const char *values; /* ENUM, FLAGS: "none|optional|require" */
-	const char *def;    /* as written in a file, without quotes; FLAGS, STRINGS: "a|b"; NULL: none */
-	const char *help;   /* one line */
-	double min, max;    /* numbers, members of a LIST; both 0: any; max 0: no bound above */
-	size_t at;          /* offset of the field in its struct */
-	size_t size;        /* CONF_LIST: sizeof one member */
+	const char
+	    *def; /* as written in a file, without quotes; FLAGS, STRINGS: "a|b"; NULL: none */
+	const char *help; /* one line */
+	double min, max; /* numbers, members of a LIST; both 0: any; max 0: no bound above */
+	size_t at; /* offset of the field in its struct */
+	size_t size; /* CONF_LIST: sizeof one member */
 	int required;
 };
 
@@ -55,14 +67,16 @@ struct conf_errors;
 struct conf_errors *conf_errors_new(void);
 void conf_errors_free(struct conf_errors *);
 size_t conf_errors_n(const struct conf_errors *);
-const char *conf_errors_at(const struct conf_errors *, size_t); /* one or more lines, no trailing newline */
+const char *conf_errors_at(
+    const struct conf_errors *, size_t); /* one or more lines, no trailing newline */
 void conf_errors_print(const struct conf_errors *, FILE *);
 
 /* The file's whole text with include_dir and @include in place, for another process to parse. */
 struct conf_text;
 
-struct conf_text *conf_text_read(const char *file, struct conf_errors *);          /* NULL: errors say why */
-struct conf_text *conf_text_of(const char *name, const char *text, size_t len);    /* copied; name stands in messages; NULL: no memory */
+struct conf_text *conf_text_read(const char *file, struct conf_errors *); /* NULL: errors say why */
+struct conf_text *conf_text_of(const char *name, const char *text,
+    size_t len); /* copied; name stands in messages; NULL: no memory */
 void conf_text_free(struct conf_text *);
 /* Whole, includes in place. Bears its own file:line marks, so that conf_text_of() of it reports the
  * original places. Borrowed. */
@@ -71,16 +85,19 @@ const char *conf_text_at(const struct conf_text *, size_t *len);
 /* Fills out (zeroed by the caller) with defaults, then the text's values. 0, or -1 with errors: then
  * out holds what could be read. conf_free() is due either way; a second conf_parse() needs it first. */
 int conf_parse(const struct conf_text *, const struct conf_option *, size_t n, void *out,
-	struct conf_errors *) __attribute__((warn_unused_result));
-void conf_free(const struct conf_option *, size_t n, void *out); /* what conf_parse allocated; out itself stays */
+    struct conf_errors *) __attribute__((warn_unused_result));
+void conf_free(const struct conf_option *, size_t n,
+    void *out); /* what conf_parse allocated; out itself stays */
 
 /* Cross-checks made by the owner of the table: names the line where that field (its address within
  * out) was given, or its group's line where it was not. Works between conf_parse and conf_free. */
-void conf_reject(struct conf_errors *, const void *field, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void conf_reject(struct conf_errors *, const void *field, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Where that field was given, "FILE:LINE" (borrowed; lives as long as out); NULL: by default. */
 const char *conf_where(const void *field);
 
 void conf_print(FILE *, const struct conf_option *, size_t n, enum conf_form);
-void conf_dump(FILE *, const struct conf_option *, size_t n, const void *out); /* -T: effective values as a file */
+void conf_dump(FILE *, const struct conf_option *, size_t n,
+    const void *out); /* -T: effective values as a file */
 
 #endif

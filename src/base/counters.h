@@ -13,7 +13,7 @@ enum { COUNTERS_ROWS = 1024, COUNTERS_CELLS = 136, COUNTERS_NAME_MAX = 64 };
 
 struct counters;
 
-struct counters *counters_create(int *fd);            /* fd: to hand to children; caller closes. NULL: errno */
+struct counters *counters_create(int *fd); /* fd: to hand to children; caller closes. NULL: errno */
 struct counters *counters_attach(int fd, unsigned cell); /* fd may be closed after. NULL: errno */
 void counters_detach(struct counters *);
 
@@ -21,8 +21,10 @@ void counters_detach(struct counters *);
  * counted nowhere, so callers need no check. Look it up once, keep the pointer. */
 _Atomic uint64_t *counters_cell(struct counters *, const char *name);
 _Atomic uint64_t *counters_cell_of(struct counters *, const char *name, unsigned cell);
-uint64_t counters_sum(const struct counters *, const char *name); /* over all cells; 0: no such row */
-void counters_each(const struct counters *, void (*row)(void *arg, const char *name, uint64_t sum), void *arg);
+uint64_t counters_sum(
+    const struct counters *, const char *name); /* over all cells; 0: no such row */
+void counters_each(
+    const struct counters *, void (*row)(void *arg, const char *name, uint64_t sum), void *arg);
 
 void counter_add(_Atomic uint64_t *, uint64_t);
 void counter_sub(_Atomic uint64_t *, uint64_t);

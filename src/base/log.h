@@ -14,14 +14,15 @@ enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
 
 #define LOG_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-void log_init(const char *tag);              /* tag (copied) opens each line: "sslgw[worker 0]". The environment's
+void log_init(
+    const char *tag); /* tag (copied) opens each line: "sslgw[worker 0]". The environment's
 	SSLGW_LOG=syslog, which a daemon sets for its children, makes syslog the target. */
 void log_set(enum log_target, enum log_level max);
 uint64_t log_dropped(void);
 
-void log_error(const char *fmt, ...) LOG_PRINTF(1, 2);  /* errno's text added */
+void log_error(const char *fmt, ...) LOG_PRINTF(1, 2); /* errno's text added */
 void log_errorx(const char *fmt, ...) LOG_PRINTF(1, 2);
-void log_warn(const char *fmt, ...) LOG_PRINTF(1, 2);   /* errno's text added */
+void log_warn(const char *fmt, ...) LOG_PRINTF(1, 2); /* errno's text added */
 void log_warnx(const char *fmt, ...) LOG_PRINTF(1, 2);
 void log_info(const char *fmt, ...) LOG_PRINTF(1, 2);
 void log_debug(const char *fmt, ...) LOG_PRINTF(1, 2);

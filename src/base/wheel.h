@@ -13,7 +13,7 @@ enum { WHEEL_LEVELS = 6, WHEEL_SLOTS = 64 };
 
 struct wheel_entry {
 	struct wheel_entry *next, *prev; /* NULL: not set */
-	uint64_t when;                   /* tick */
+	uint64_t when; /* tick */
 	uint8_t level, slot;
 };
 
@@ -24,13 +24,15 @@ struct wheel {
 };
 
 void wheel_init(struct wheel *, uint64_t now);
-void wheel_set(struct wheel *, struct wheel_entry *, uint64_t when); /* moves it if set; past = next advance */
+void wheel_set(
+    struct wheel *, struct wheel_entry *, uint64_t when); /* moves it if set; past = next advance */
 void wheel_clear(struct wheel *, struct wheel_entry *);
 bool wheel_is_set(const struct wheel_entry *);
 
 /* Moves time to now (never back) and calls passed() for each entry that is due, which is no longer
  * set by then; passed() may set, clear and free any entry. */
-void wheel_advance(struct wheel *, uint64_t now, void (*passed)(struct wheel_entry *, void *arg), void *arg);
+void wheel_advance(
+    struct wheel *, uint64_t now, void (*passed)(struct wheel_entry *, void *arg), void *arg);
 
 /* A tick at or before which nothing is due; UINT64_MAX: empty. Never late, perhaps early. */
 uint64_t wheel_next(const struct wheel *);

@@ -18,27 +18,29 @@ enum client_resumed { CLIENT_FULL, CLIENT_BY_TICKET, CLIENT_BY_CACHE };
 
 /* A client certificate's text, made once. Heap, owned by the clientcert. */
 struct clientcert {
-	char *subject, *issuer;   /* RFC 2253, controls and non-ASCII escaped */
-	char *serial;             /* upper-case hex */
+	char *subject, *issuer; /* RFC 2253, controls and non-ASCII escaped */
+	char *serial; /* upper-case hex */
 	char *not_before, *not_after; /* "Nov 24 06:00:00 2026 GMT" */
-	char *pem_urlencoded;     /* leaf, URL-encoded PEM */
+	char *pem_urlencoded; /* leaf, URL-encoded PEM */
 };
 
 struct client {
 	struct endpoint peer, local;
-	char peer_text[CLIENT_PEER_TEXT_MAX]; /* peer's host; may be "": then each request writes it anew */
-	int listener_mode;        /* enum listener_mode */
-	const struct site *site;  /* chosen by SNI; the default site without */
-	const char *version;      /* "TLSv1.3"; NULL: plain HTTP. Static strings of libssl */
-	const char *cipher;       /* "TLS_AES_128_GCM_SHA256" */
+	char peer_text
+	    [CLIENT_PEER_TEXT_MAX]; /* peer's host; may be "": then each request writes it anew */
+	int listener_mode; /* enum listener_mode */
+	const struct site *site; /* chosen by SNI; the default site without */
+	const char *version; /* "TLSv1.3"; NULL: plain HTTP. Static strings of libssl */
+	const char *cipher; /* "TLS_AES_128_GCM_SHA256" */
 	int cipher_bits, alg_bits;
 	enum client_resumed resumed;
-	char sni[256];            /* lower case, frozen from the first ClientHello; "" if none */
-	uint8_t session_id[32];   /* of TLS 1.2 id sessions only */
+	char sni[256]; /* lower case, frozen from the first ClientHello; "" if none */
+	uint8_t session_id[32]; /* of TLS 1.2 id sessions only */
 	uint8_t session_id_len;
-	const struct clientcert *cert; /* verified leaf, owned by whoever owns the client; NULL: none */
-	const char *verify;       /* "NONE", "SUCCESS", "FAILED:reason" */
-	char verify_failed[96];   /* backs verify when FAILED */
+	const struct clientcert
+	    *cert; /* verified leaf, owned by whoever owns the client; NULL: none */
+	const char *verify; /* "NONE", "SUCCESS", "FAILED:reason" */
+	char verify_failed[96]; /* backs verify when FAILED */
 };
 
 #endif

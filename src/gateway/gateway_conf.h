@@ -14,39 +14,47 @@ enum listener_mode { LISTENER_TLS, LISTENER_REDIRECT, LISTENER_PLAIN };
 enum tls_profile { TLS_PROFILE_MODERN, TLS_PROFILE_INTERMEDIATE, TLS_PROFILE_LEGACY };
 enum tls_version { TLS_VERSION_DEFAULT, TLS_VERSION_1_2, TLS_VERSION_1_3 }; /* "default|1.2|1.3" */
 enum resumption { RESUME_TICKETS, RESUME_STATEFUL, RESUME_OFF };
-enum clientcert_verify { CLIENTCERT_NONE, CLIENTCERT_OPTIONAL, CLIENTCERT_REQUIRE, CLIENTCERT_OPTIONAL_NO_CA };
-enum headers_profile { HEADERS_FORWARDED = 1, HEADERS_MOD_SSL = 2 }; /* bits, in the order of the option's values */
+enum clientcert_verify {
+	CLIENTCERT_NONE,
+	CLIENTCERT_OPTIONAL,
+	CLIENTCERT_REQUIRE,
+	CLIENTCERT_OPTIONAL_NO_CA
+};
+enum headers_profile {
+	HEADERS_FORWARDED = 1,
+	HEADERS_MOD_SSL = 2
+}; /* bits, in the order of the option's values */
 
 struct listener_conf {
-	char *address;      /* "*:443", "[::]:443", "127.0.0.1:0", "unix:/path" */
-	int mode;           /* enum listener_mode */
+	char *address; /* "*:443", "[::]:443", "127.0.0.1:0", "unix:/path" */
+	int mode; /* enum listener_mode */
 };
 
 struct route_conf {
-	char *path;         /* prefix; "/" matches all */
+	char *path; /* prefix; "/" matches all */
 	char *pool;
 };
 
 struct site_conf {
-	char *name;         /* default: the first of names, lower case; part of the scope */
+	char *name; /* default: the first of names, lower case; part of the scope */
 	struct conf_strings names; /* host names, "*.example.com" */
 	struct conf_strings certificates; /* chain files: leaf first, no keys */
-	int tls_profile;    /* enum tls_profile */
+	int tls_profile; /* enum tls_profile */
 	int min_version, max_version; /* enum tls_version */
-	char *ciphers;      /* TLS 1.2 list, OpenSSL names; NULL: the profile's */
+	char *ciphers; /* TLS 1.2 list, OpenSSL names; NULL: the profile's */
 	char *ciphersuites; /* TLS 1.3; NULL: the profile's */
 	struct conf_strings groups; /* "X25519", "P-256", ...; empty: the profile's */
 	bool prefer_client_ciphers;
-	int tls12_tickets;  /* enum: "default|on|off" (default: on, but off in modern) */
-	char *group;        /* which epoch keys its tickets are made with */
+	int tls12_tickets; /* enum: "default|on|off" (default: on, but off in modern) */
+	char *group; /* which epoch keys its tickets are made with */
 	uint64_t session_lifetime; /* ms */
-	int resumption;     /* enum resumption */
+	int resumption; /* enum resumption */
 	struct {
-		int verify;     /* enum clientcert_verify */
+		int verify; /* enum clientcert_verify */
 		int64_t depth;
 		char *ca_file, *crl_file;
 	} client_certificate;
-	unsigned headers;   /* bits of enum headers_profile */
+	unsigned headers; /* bits of enum headers_profile */
 	struct {
 		struct route_conf *at;
 		size_t n;
@@ -54,7 +62,7 @@ struct site_conf {
 };
 
 struct server_conf {
-	char *address;      /* "host:port" */
+	char *address; /* "host:port" */
 };
 
 struct pool_conf {
@@ -68,7 +76,7 @@ struct pool_conf {
 
 struct gateway_conf {
 	char *user, *key_user, *cache_user; /* NULL: not named */
-	int64_t workers;    /* 0: one a CPU */
+	int64_t workers; /* 0: one a CPU */
 	struct {
 		struct listener_conf *at;
 		size_t n;
@@ -89,33 +97,37 @@ struct gateway_conf {
 		uint64_t handshake, head, body, idle, write, tunnel, drain; /* ms */
 	} timeouts;
 	struct {
-		int64_t connections;   /* 0: from the descriptor limit */
-		int64_t handshakes;    /* that wait for a signature, a worker */
-		uint64_t head;         /* bytes */
+		int64_t connections; /* 0: from the descriptor limit */
+		int64_t handshakes; /* that wait for a signature, a worker */
+		uint64_t head; /* bytes */
 		int64_t fields;
-		uint64_t body;         /* 0: none */
+		uint64_t body; /* 0: none */
 	} limits;
 	struct {
-		char *file;            /* a path, "stderr", NULL: none */
-		char *format;          /* "combined" */
+		char *file; /* a path, "stderr", NULL: none */
+		char *format; /* "combined" */
 	} access_log;
-	char *services_dir;    /* where sslgw-keysvc and sslgw-cachesvc lie; NULL: beside sslgw, then sbindir */
-	char *runtime_dir;     /* NULL: RUNDIR, or a folder made for the run */
-	char *state_dir;       /* the embedded key service's epoch file; NULL: STATEDIR */
+	char *
+	    services_dir; /* where sslgw-keysvc and sslgw-cachesvc lie; NULL: beside sslgw, then sbindir */
+	char *runtime_dir; /* NULL: RUNDIR, or a folder made for the run */
+	char *state_dir; /* the embedded key service's epoch file; NULL: STATEDIR */
 	char *pid_file;
-	bool selfsigned;       /* the command line named no certificate: the one site gets a self-signed one */
+	bool
+	    selfsigned; /* the command line named no certificate: the one site gets a self-signed one */
 };
 
 /* NULL: errors say why, with file, line and mend. Checks everything that needs no file but the text:
  * addresses, names and pools that exist, doubled names, ranges, versions that contradict. */
 struct gateway_conf *gateway_conf_new(const struct conf_text *, struct conf_errors *);
 void gateway_conf_free(struct gateway_conf *);
-const struct conf_option *gateway_conf_options(size_t *n); /* for --help-config, the man page and -T */
+const struct conf_option *gateway_conf_options(
+    size_t *n); /* for --help-config, the man page and -T */
 
 /* What messages about the quick form name instead of a file. */
 #define CONF_COMMAND_LINE "the command line"
 
 /* The quick form: a config text in the heap for --listen, --backend and, where not NULL, --cert and --key. */
-char *gateway_conf_quick(const char *listen, const char *backend, const char *cert, const char *key);
+char *gateway_conf_quick(
+    const char *listen, const char *backend, const char *cert, const char *key);
 
 #endif

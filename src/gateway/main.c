@@ -38,29 +38,28 @@ static const struct option longs[] = {
 
 static void help(FILE *out)
 {
-	fputs(
-	    "usage: sslgw [-c FILE] [-d]\n"
-	    "       sslgw [-c FILE] -t | -T\n"
-	    "       sslgw --listen ADDRESS --backend HOST:PORT [--cert FILE --key FILE]\n"
-	    "       sslgw -V | --help | --help-config\n"
-	    "\n"
-	    "Ends HTTPS, forwards plain HTTP; private keys stay in a process of their own.\n"
-	    "\n"
-	    "  -c FILE             configuration [" DEFAULT_FILE "]\n"
-	    "  -t                  check the configuration, certificates and keys, then exit\n"
-	    "  -T                  print the effective configuration, then exit\n"
-	    "  -d                  go into the background once it serves\n"
-	    "  --listen ADDRESS    without a file: serve HTTPS here (127.0.0.1:8443, *:443)\n"
-	    "  --backend ADDRESS   and forward to this server (127.0.0.1:8080)\n"
-	    "  --cert FILE         with this certificate chain (PEM, leaf first)\n"
-	    "  --key FILE          and its private key; without both: a self-signed one\n"
-	    "  -V                  print versions\n"
-	    "  --help              print this\n"
-	    "  --help-config       print every option of the configuration file\n"
-	    "\n"
-	    "Signals: HUP reloads, USR1 reopens logs, TERM and QUIT finish requests and stop.\n"
-	    "Exit status: 0 well; 1 configuration; 2 usage; 3 failure while running.\n"
-	    "See sslgw(8), gateway.conf(5).\n",
+	fputs("usage: sslgw [-c FILE] [-d]\n"
+	      "       sslgw [-c FILE] -t | -T\n"
+	      "       sslgw --listen ADDRESS --backend HOST:PORT [--cert FILE --key FILE]\n"
+	      "       sslgw -V | --help | --help-config\n"
+	      "\n"
+	      "Ends HTTPS, forwards plain HTTP; private keys stay in a process of their own.\n"
+	      "\n"
+	      "  -c FILE             configuration [" DEFAULT_FILE "]\n"
+	      "  -t                  check the configuration, certificates and keys, then exit\n"
+	      "  -T                  print the effective configuration, then exit\n"
+	      "  -d                  go into the background once it serves\n"
+	      "  --listen ADDRESS    without a file: serve HTTPS here (127.0.0.1:8443, *:443)\n"
+	      "  --backend ADDRESS   and forward to this server (127.0.0.1:8080)\n"
+	      "  --cert FILE         with this certificate chain (PEM, leaf first)\n"
+	      "  --key FILE          and its private key; without both: a self-signed one\n"
+	      "  -V                  print versions\n"
+	      "  --help              print this\n"
+	      "  --help-config       print every option of the configuration file\n"
+	      "\n"
+	      "Signals: HUP reloads, USR1 reopens logs, TERM and QUIT finish requests and stop.\n"
+	      "Exit status: 0 well; 1 configuration; 2 usage; 3 failure while running.\n"
+	      "See sslgw(8), gateway.conf(5).\n",
 	    out);
 }
 

@@ -13,14 +13,15 @@ enum { RESOLVED_ADDRESSES_MAX = 16, RESOLVED_HOST_MAX = 256, RESOLVED_TTL_MAX = 
 
 struct resolved {
 	char host[RESOLVED_HOST_MAX];
-	unsigned ttl;                    /* seconds */
-	size_t n;                        /* never 0 */
+	unsigned ttl; /* seconds */
+	size_t n; /* never 0 */
 	struct endpoint endpoints[RESOLVED_ADDRESSES_MAX]; /* port 0 */
 };
 
 /* Cuts text up. 0, -1: not such a line. */
 int resolved_parse(char *text, struct resolved *) __attribute__((warn_unused_result));
 /* The line. 0, -1: it does not fit. */
-int resolved_print(const struct resolved *, char *buf, size_t size) __attribute__((warn_unused_result));
+int resolved_print(const struct resolved *, char *buf, size_t size)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -19,13 +19,14 @@
  * share one; the last ones are the monitor's and the master's. */
 enum { ROLES_WORKERS_MAX = 64, ROLES_CELL_MONITOR = 2 * ROLES_WORKERS_MAX, ROLES_CELL_MASTER };
 
-#define ROLES_BEAT "sslgw_beat_milliseconds" /* CLOCK_MONOTONIC, written every second by worker and monitor */
+#define ROLES_BEAT                                                                                 \
+	"sslgw_beat_milliseconds" /* CLOCK_MONOTONIC, written every second by worker and monitor */
 
 struct role {
 	unsigned slot, cell;
 	uid_t uid;
 	gid_t gid;
-	uid_t owner;          /* the master's: who listens on the services' sockets */
+	uid_t owner; /* the master's: who listens on the services' sockets */
 	struct endpoint keys, cache;
 	struct inherited inherited;
 	struct gateway_conf *conf;

@@ -18,28 +18,30 @@ struct buffer {
 };
 
 int buffer_append(struct buffer *, const void *, size_t); /* 0, -1: no memory */
-uint8_t *buffer_reserve(struct buffer *, size_t);         /* room at the end; NULL: no memory */
-void buffer_added(struct buffer *, size_t);               /* after reserve: so much was written */
+uint8_t *buffer_reserve(struct buffer *, size_t); /* room at the end; NULL: no memory */
+void buffer_added(struct buffer *, size_t); /* after reserve: so much was written */
 void buffer_consume(struct buffer *, size_t);
 void buffer_free(struct buffer *);
 size_t buffer_len(const struct buffer *);
 struct bytes buffer_bytes(const struct buffer *);
 
 enum {
-	IOBUFS_READ = 32 * 1024,            /* one recv(2); measured: 16K and 64K cost more CPU a byte */
-	IOBUFS_PLAIN = IOBUFS_READ + 20 * 1024, /* that, decrypted, and a record that had begun before */
-	IOBUFS_GATHER = 16 * 1024,          /* one TLS record */
-	IOBUFS_OUT = 64 * 1024,             /* sent when it holds so much, or at the end of the turn */
-	IOBUFS_OUT_SLACK = 20 * 1024,       /* one more record */
+	IOBUFS_READ = 32 * 1024, /* one recv(2); measured: 16K and 64K cost more CPU a byte */
+	IOBUFS_PLAIN = IOBUFS_READ +
+		       20 * 1024, /* that, decrypted, and a record that had begun before */
+	IOBUFS_GATHER = 16 * 1024, /* one TLS record */
+	IOBUFS_OUT = 64 * 1024, /* sent when it holds so much, or at the end of the turn */
+	IOBUFS_OUT_SLACK = 20 * 1024, /* one more record */
 };
 
 struct iobufs {
-	struct stream *owner;   /* whose output lies in gather and out; NULL: both are empty */
-	size_t gather_len;      /* plaintext that is no record yet */
-	size_t out_len;         /* bytes for the socket */
-	struct stream *running; /* whose SSL call is on the stack: the BIO's reads and writes are its */
-	struct bytes raw;       /* bytes of the socket that SSL has not taken yet */
-	void *bio;              /* the BIO shared by all SSLs of the loop; net/stream_tls.c */
+	struct stream *owner; /* whose output lies in gather and out; NULL: both are empty */
+	size_t gather_len; /* plaintext that is no record yet */
+	size_t out_len; /* bytes for the socket */
+	struct stream
+	    *running; /* whose SSL call is on the stack: the BIO's reads and writes are its */
+	struct bytes raw; /* bytes of the socket that SSL has not taken yet */
+	void *bio; /* the BIO shared by all SSLs of the loop; net/stream_tls.c */
 	void *bio_method;
 	uint8_t in[IOBUFS_READ];
 	uint8_t plain[IOBUFS_PLAIN];

@@ -24,8 +24,10 @@ int endpoint_parse(struct endpoint *, const char *text);
 int endpoint_of_ip(struct endpoint *, const char *ip, uint16_t port); /* -1: not an address */
 /* Splits "host:port" (a name or an address, IPv6 in brackets); host is NUL-terminated. 0 or -1. */
 int endpoint_split(const char *text, char *host, size_t host_size, uint16_t *port);
-const char *endpoint_text(const struct endpoint *, char *buf, size_t size); /* "127.0.0.1:80"; buf */
-const char *endpoint_host_text(const struct endpoint *, char *buf, size_t size); /* "127.0.0.1", v4-mapped as v4 */
+const char *endpoint_text(
+    const struct endpoint *, char *buf, size_t size); /* "127.0.0.1:80"; buf */
+const char *endpoint_host_text(
+    const struct endpoint *, char *buf, size_t size); /* "127.0.0.1", v4-mapped as v4 */
 uint16_t endpoint_port(const struct endpoint *); /* 0 for unix */
 bool endpoint_equal(const struct endpoint *, const struct endpoint *);
 

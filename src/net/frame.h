@@ -12,7 +12,7 @@ struct frame_codec {
 	 * message's first byte; called again with more bytes after MORE. */
 	enum parse (*next)(struct bytes in, size_t *len, uint32_t *id);
 	bool ordered; /* answers come in the order of the questions; no numbers */
-	size_t max;   /* longest message, bytes; above: BAD */
+	size_t max; /* longest message, bytes; above: BAD */
 };
 
 #endif

@@ -13,13 +13,14 @@ struct listener;
 
 /* accepted() owns fd (non-blocking, close-on-exec). The listener owns its descriptor. NULL: no memory.
  * On EMFILE and ENFILE it pauses for 100 ms and goes on; failed() (may be NULL) is told the errno. */
-struct listener *listener_new(struct loop *, int fd, void (*accepted)(void *arg, struct listener *, int fd,
-	const struct endpoint *peer), void (*failed)(void *arg, int err), void *arg);
+struct listener *listener_new(struct loop *, int fd,
+    void (*accepted)(void *arg, struct listener *, int fd, const struct endpoint *peer),
+    void (*failed)(void *arg, int err), void *arg);
 void listener_pause(struct listener *);
 void listener_resume(struct listener *);
 int listener_fd(const struct listener *);
 const struct endpoint *listener_local(const struct listener *);
-void listener_free(struct listener *);        /* closes the descriptor */
+void listener_free(struct listener *); /* closes the descriptor */
 
 /* A listening socket: SO_REUSEADDR, SO_REUSEPORT where reuseport, backlog 4096. -1: errno. */
 int listener_socket(const struct endpoint *, bool reuseport);

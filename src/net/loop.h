@@ -28,17 +28,17 @@ struct deadline {
 	void (*passed)(struct deadline *);
 };
 
-struct loop *loop_new(void);                 /* NULL: no memory */
-void loop_free(struct loop *);               /* runs what loop_later still holds first */
-int loop_run(struct loop *);                 /* until loop_stop; 0, -1 on a failure of the base */
-int loop_turn(struct loop *);                /* one turn, waiting for an event or a deadline; 0, -1 */
-void loop_stop(struct loop *);               /* after the turn */
+struct loop *loop_new(void); /* NULL: no memory */
+void loop_free(struct loop *); /* runs what loop_later still holds first */
+int loop_run(struct loop *); /* until loop_stop; 0, -1 on a failure of the base */
+int loop_turn(struct loop *); /* one turn, waiting for an event or a deadline; 0, -1 */
+void loop_stop(struct loop *); /* after the turn */
 struct event_base *loop_base(struct loop *);
-struct iobufs *loop_iobufs(struct loop *);    /* net/buffers.h: for streams */
+struct iobufs *loop_iobufs(struct loop *); /* net/buffers.h: for streams */
 
-uint64_t loop_now(struct loop *);            /* ns, CLOCK_MONOTONIC; the same for a whole turn */
+uint64_t loop_now(struct loop *); /* ns, CLOCK_MONOTONIC; the same for a whole turn */
 uint64_t loop_now_ms(struct loop *);
-time_t loop_wall(struct loop *);             /* unix seconds; the same for a whole turn */
+time_t loop_wall(struct loop *); /* unix seconds; the same for a whole turn */
 
 /* Runs it after the turn's callbacks; queued twice runs once. What is queued by a later runs one
  * turn further on, after a poll that does not wait. The run function may free its object. */
@@ -51,6 +51,6 @@ void deadline_clear(struct loop *, struct deadline *);
 bool deadline_is_set(const struct deadline *);
 
 /* For a member of a struct: the struct that holds it. */
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -76,6 +76,10 @@ static void work(struct stream *s)
 		stream_writable(s);
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
 		stream_read(s);
+	if (s->state != STREAM_DEAD && s->expected && stream_wants_read(s)) {
+		s->expected = false;
+		stream_read(s);
+	}
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
 		again(s);
 }
@@ -207,6 +211,15 @@ struct stream *stream_connect(struct loop *loop, const struct endpoint *to, SSL 
 		return s;
 	}
 	return stream_new(loop, fd, ssl, events, arg);
+}
+
+/* libevent reports EPOLLERR as readable and writable, without EV_CLOSED: hangup is not set then. */
+void stream_expect(struct stream *s)
+{
+	if (s->readable || s->eof)
+		return;
+	s->readable = true;
+	s->expected = true;
 }
 
 void stream_pause(struct stream *s)

@@ -26,49 +26,64 @@ enum {
 	STREAM_READ_MAX = 32 * 1024,
 	STREAM_INPUT_MAX = 128 * 1024,
 	STREAM_HIGH_WATER = 64 * 1024, /* above: FLOW_STOP */
-	STREAM_LOW_WATER = 16 * 1024,  /* at or below, after a STOP: drained() */
+	STREAM_LOW_WATER = 16 * 1024, /* at or below, after a STOP: drained() */
 };
 
 /* What a step of the TLS handshake came to. */
-enum stream_step { STREAM_STEP_DONE, STREAM_STEP_READ, STREAM_STEP_WRITE, STREAM_STEP_PAUSED, STREAM_STEP_FAILED };
+enum stream_step {
+	STREAM_STEP_DONE,
+	STREAM_STEP_READ,
+	STREAM_STEP_WRITE,
+	STREAM_STEP_PAUSED,
+	STREAM_STEP_FAILED
+};
 
 struct stream;
 
 struct stream_events {
-	void (*opened)(void *arg);               /* connected and, with TLS, the handshake is done */
-	void (*input)(void *arg);                /* stream_input() has grown, or its end has come */
-	void (*drained)(void *arg);              /* after FLOW_STOP: output is at or below low water */
-	void (*closed)(void *arg, enum reason);  /* reset or error; the stream is dead already: call stream_close() */
-	enum stream_step (*handshake)(void *arg, SSL *, enum reason *); /* one step; NULL: SSL_do_handshake */
+	void (*opened)(void *arg); /* connected and, with TLS, the handshake is done */
+	void (*input)(void *arg); /* stream_input() has grown, or its end has come */
+	void (*drained)(void *arg); /* after FLOW_STOP: output is at or below low water */
+	void (*closed)(void *arg,
+	    enum reason); /* reset or error; the stream is dead already: call stream_close() */
+	enum stream_step (*handshake)(
+	    void *arg, SSL *, enum reason *); /* one step; NULL: SSL_do_handshake */
 };
 
 /* Accepted descriptor, non-blocking; ssl NULL: plain. events and arg are borrowed until close. With TLS,
  * the handshake begins in the next turn. NULL: no memory; then fd and SSL are closed. */
 struct stream *stream_accept(struct loop *, int fd, SSL *, const struct stream_events *, void *arg);
 /* Connects; failure comes as closed(REASON_CONNECT) in a later turn. NULL: no memory or no descriptor (SSL freed). */
-struct stream *stream_connect(struct loop *, const struct endpoint *, SSL *, const struct stream_events *, void *arg);
+struct stream *stream_connect(
+    struct loop *, const struct endpoint *, SSL *, const struct stream_events *, void *arg);
 
-struct bytes stream_input(const struct stream *); /* decrypted; borrowed until consume or return to the loop */
+struct bytes stream_input(
+    const struct stream *); /* decrypted; borrowed until consume or return to the loop */
 void stream_consume(struct stream *, size_t);
-bool stream_ended(const struct stream *);  /* FIN or close_notify read and all input consumed */
-bool stream_at_end(const struct stream *); /* the end was read; input may be left, but no more will come */
+bool stream_ended(const struct stream *); /* FIN or close_notify read and all input consumed */
+bool stream_at_end(
+    const struct stream *); /* the end was read; input may be left, but no more will come */
 bool stream_truncated(const struct stream *); /* the end was a TCP FIN without close_notify */
 
 /* Not before opened(). Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
 enum flow stream_write(struct stream *, const struct iovec *, int n);
-size_t stream_queued(const struct stream *);  /* bytes that the kernel has not taken */
-uint64_t stream_sent(const struct stream *);  /* bytes given to write(2) and taken, in all */
+size_t stream_queued(const struct stream *); /* bytes that the kernel has not taken */
+uint64_t stream_sent(const struct stream *); /* bytes given to write(2) and taken, in all */
 uint64_t stream_received(const struct stream *); /* bytes read from the kernel, in all */
 
-void stream_pause(struct stream *);           /* reading only; input() will not be called */
-void stream_resume(struct stream *);          /* input() comes again in the next turn if there is any */
-void stream_finish(struct stream *);          /* flush, then close_notify and FIN; reading goes on */
-bool stream_finished(const struct stream *);  /* finish was called and everything has left */
-void stream_close(struct stream *);           /* no event follows; freed after the turn */
-void stream_wake(struct stream *);            /* a paused handshake's answer has come: steps in the next turn */
-void stream_flush(struct stream *);           /* now, not at the end of the turn */
+/* The message is not complete: should an end have come with the last bytes, it shows now. (A short read is taken
+ * for the last, but an error may lie behind it, of which there is no event of its own.) Called in input(). */
+void stream_expect(struct stream *);
+void stream_pause(struct stream *); /* reading only; input() will not be called */
+void stream_resume(struct stream *); /* input() comes again in the next turn if there is any */
+void stream_finish(struct stream *); /* flush, then close_notify and FIN; reading goes on */
+bool stream_finished(const struct stream *); /* finish was called and everything has left */
+void stream_close(struct stream *); /* no event follows; freed after the turn */
+void stream_wake(
+    struct stream *); /* a paused handshake's answer has come: steps in the next turn */
+void stream_flush(struct stream *); /* now, not at the end of the turn */
 
-SSL *stream_ssl(const struct stream *);       /* NULL: plain */
+SSL *stream_ssl(const struct stream *); /* NULL: plain */
 int stream_fd(const struct stream *);
 
 #endif

@@ -15,30 +15,31 @@ enum stream_state { STREAM_CONNECTING, STREAM_HANDSHAKE, STREAM_OPEN, STREAM_DEA
 
 struct stream {
 	struct loop *loop;
-	struct iobufs *bufs;       /* the loop's */
+	struct iobufs *bufs; /* the loop's */
 	const struct stream_events *events;
 	void *arg;
 	SSL *ssl;
 	int fd;
 	enum stream_state state;
-	enum reason failure;       /* met in a call of the user's: told in the next turn */
-	bool readable;             /* the kernel may have more; cleared by a short read */
-	bool hangup;               /* a FIN is there: read on until it shows */
+	enum reason failure; /* met in a call of the user's: told in the next turn */
+	bool readable; /* the kernel may have more; cleared by a short read */
+	bool expected;             /* readable is a guess of the user\'s */
+	bool hangup; /* a FIN is there: read on until it shows */
 	bool writable;
-	bool hs_paused;            /* the handshake waits for stream_wake */
-	bool delivering;           /* input() is on the stack */
-	bool paused;               /* by the user: no input() */
-	bool eof;                  /* FIN or close_notify read */
-	bool clean_eof;            /* it was a close_notify */
-	bool stopped;              /* the user was told STOP */
-	bool finish, finish_sent;  /* stream_finish; FIN has left */
-	struct bytes view;         /* input: in the loop's plain buffer during input(), else in inbuf */
-	struct buffer inbuf;       /* input that was not consumed in its turn */
-	struct buffer rawbuf;      /* ciphertext that SSL did not take (a paused handshake) */
-	struct buffer pend;        /* output that the kernel did not take */
+	bool hs_paused; /* the handshake waits for stream_wake */
+	bool delivering; /* input() is on the stack */
+	bool paused; /* by the user: no input() */
+	bool eof; /* FIN or close_notify read */
+	bool clean_eof; /* it was a close_notify */
+	bool stopped; /* the user was told STOP */
+	bool finish, finish_sent; /* stream_finish; FIN has left */
+	struct bytes view; /* input: in the loop's plain buffer during input(), else in inbuf */
+	struct buffer inbuf; /* input that was not consumed in its turn */
+	struct buffer rawbuf; /* ciphertext that SSL did not take (a paused handshake) */
+	struct buffer pend; /* output that the kernel did not take */
 	uint64_t sent, received;
 	struct event event;
-	bool woken, resumed;       /* what the next turn has to do besides */
+	bool woken, resumed; /* what the next turn has to do besides */
 	struct later turn, flush, gone;
 };
 
@@ -49,23 +50,26 @@ void stream_fail_later(struct stream *, enum reason);
 
 /* stream_input.c: reads once, decrypts, calls input(). */
 void stream_read(struct stream *);
-void stream_step(struct stream *);         /* the handshake, with what rawbuf holds */
-void stream_redeliver(struct stream *);    /* input() again, after a pause */
+void stream_step(struct stream *); /* the handshake, with what rawbuf holds */
+void stream_redeliver(struct stream *); /* input() again, after a pause */
 bool stream_wants_read(const struct stream *);
-ssize_t stream_recv(struct stream *, void *buf, size_t max); /* > 0; 0: end; -1: nothing now or failed (stream_fail called) */
+ssize_t stream_recv(struct stream *, void *buf,
+    size_t max); /* > 0; 0: end; -1: nothing now or failed (stream_fail called) */
 
 /* stream_output.c */
-void stream_own(struct stream *);          /* the shared output is this stream's; another's is flushed first */
-void stream_send_out(struct stream *);     /* out to the kernel or to pend */
-void stream_flush_all(struct stream *);    /* gather too */
-void stream_writable(struct stream *);     /* the kernel takes again */
+void stream_own(
+    struct stream *); /* the shared output is this stream's; another's is flushed first */
+void stream_send_out(struct stream *); /* out to the kernel or to pend */
+void stream_flush_all(struct stream *); /* gather too */
+void stream_writable(struct stream *); /* the kernel takes again */
 void stream_put_out(struct stream *, const uint8_t *, size_t); /* appends to out; sends when full */
 
 /* stream_tls.c */
-int stream_tls_attach(struct stream *);    /* gives the SSL the loop's BIO. 0, -1: no memory */
+int stream_tls_attach(struct stream *); /* gives the SSL the loop's BIO. 0, -1: no memory */
 /* fresh: bytes just received, where rawbuf is empty. What is not taken lies in rawbuf after. */
 enum stream_step stream_tls_step(struct stream *, struct bytes fresh, enum reason *);
-enum reason stream_tls_read(struct stream *, struct bytes fresh, uint8_t *buf, size_t max, size_t *got);
+enum reason stream_tls_read(
+    struct stream *, struct bytes fresh, uint8_t *buf, size_t max, size_t *got);
 int stream_tls_write(struct stream *, const uint8_t *, size_t); /* one record into out. 0, -1 */
 void stream_tls_shutdown(struct stream *); /* close_notify into out */
 void stream_tls_free(struct stream *);

@@ -21,13 +21,15 @@ struct channel;
 struct channel_events {
 	/* text is NUL-terminated, borrowed; descriptors are the receiver's (it closes what it does not keep). */
 	void (*message)(void *arg, char *text, int *fds, int fds_n);
-	void (*closed)(void *arg);       /* the other end is gone; call channel_free() */
+	void (*closed)(void *arg); /* the other end is gone; call channel_free() */
 };
 
-int channel_pair(int fds[static 2]);                 /* close-on-exec, non-blocking. 0 or -1: errno */
-struct channel *channel_new(struct loop *, int fd, const struct channel_events *, void *arg); /* owns fd */
+int channel_pair(int fds[static 2]); /* close-on-exec, non-blocking. 0 or -1: errno */
+struct channel *channel_new(
+    struct loop *, int fd, const struct channel_events *, void *arg); /* owns fd */
 /* Queued while the socket is full, up to 256 messages; 0, -1: the channel is dead or that full. fds stay the caller's. */
-int channel_send(struct channel *, const int *fds, int fds_n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-void channel_free(struct channel *);                 /* closes; no callback follows */
+int channel_send(struct channel *, const int *fds, int fds_n, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void channel_free(struct channel *); /* closes; no callback follows */
 
 #endif

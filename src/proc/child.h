@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 struct child_fd {
-	int fd;            /* stays the parent's */
+	int fd; /* stays the parent's */
 	const char *name;
 };
 
@@ -18,6 +18,7 @@ enum { CHILD_FDS_MAX = 64 };
 /* path is executed with argv (NULL-terminated). The child has stdin from /dev/null, stdout and stderr of
  * the parent, the named descriptors from 3 on, nothing else open, and default signal actions. env: one more
  * variable "NAME=value", or NULL. The pid, or -1: errno (of fork; a failed exec is exit status 127). */
-pid_t child_spawn(const char *path, char *const argv[], const char *env, const struct child_fd *, size_t n);
+pid_t child_spawn(
+    const char *path, char *const argv[], const char *env, const struct child_fd *, size_t n);
 
 #endif

@@ -12,13 +12,15 @@ enum { INHERITED_MAX = 256 };
 struct inherited {
 	int n;
 	struct {
-		int fd;            /* -1: taken */
+		int fd; /* -1: taken */
 		char name[64];
 	} at[INHERITED_MAX];
 };
 
-void inherited_load(struct inherited *); /* from the environment, which is cleared; sets close-on-exec */
+void inherited_load(
+    struct inherited *); /* from the environment, which is cleared; sets close-on-exec */
 int inherited_take(struct inherited *, const char *name); /* -1: none (left) */
-int inherited_read_secret(int fd, void *buf, size_t len); /* exactly len bytes of a memfd; closes it. 0, -1 */
+int inherited_read_secret(
+    int fd, void *buf, size_t len); /* exactly len bytes of a memfd; closes it. 0, -1 */
 
 #endif

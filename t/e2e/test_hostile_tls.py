@@ -101,8 +101,8 @@ def test_mutated_hellos_harm_nobody(gw):
     for n in range(400):
         message = bytearray(source.choice(good))
         for _ in range(source.choice((1, 1, 2, 5))):
-            way, at = source.randrange(4), source.randrange(len(message))
-            if way == 0:
+            way, at = source.randrange(4), source.randrange(max(1, len(message)))
+            if way == 0 and message:
                 message[at] = source.randrange(256)
             elif way == 1:
                 del message[at:at + source.randrange(1, 40)]

@@ -22,6 +22,35 @@
 
 #include "base/poison.h"
 
+/* Retries have a budget: a back-end that closes without a word is not asked on kept ones again and again. */
+static void a_server_that_closes_without_a_word_gets_new_connections(void **state)
+{
+	struct sim_gateway *g = told_gateway();
+	unsigned stale = 0;
+	struct told t;
+	int backend;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		told_ask(&t, g);
+		if (counter_get(g->worker.counters.upstreams_reused) > stale) {
+			/* It went out, and nobody was there. */
+			told_expect(&t, "failed backend_close");
+			stale++;
+			continue;
+		}
+		backend = sim_accept(g, 0);
+		sim_expect(g, backend, TOLD_ASKED);
+		sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+		told_expect(&t, "200 x end");
+		/* It closes, and the next request is sent before that is known. */
+		shutdown(backend, SHUT_WR);
+		close(backend);
+	}
+	assert_int_equal(stale, 2);
+	sim_gateway_stop(g);
+}
+
 static bool none_open(void *arg)
 {
 	return told_idle_ones(arg) == 0;
@@ -255,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(surplus_bytes_never_answer_the_next_request),
+		cmocka_unit_test(a_server_that_closes_without_a_word_gets_new_connections),
 		cmocka_unit_test(an_idle_connection_goes_with_its_back_end),
 		cmocka_unit_test(an_idle_connection_is_given_up_before_the_back_end_closes_it),
 		cmocka_unit_test(only_so_many_idle_connections_are_kept),

@@ -3,6 +3,8 @@
  * back. Called by remotekey (signatures), secrets (epoch keys) and the start of a worker (which keys
  * there are). Invariant: a question has one ask in flight or its callback has been called.
  */
+#include "config.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,13 +3,13 @@
  * they are void. Called by ticket and session through the two look-ups. The wall clock decides
  * nothing here: an operator who sets it does not end a session.
  */
+#include "config.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include <openssl/crypto.h>
 
 #include "base/log.h"
 

@@ -3,6 +3,8 @@
  * Called by gateway/tls/session. Invariant: a question has one ask in flight or its callback has
  * been called.
  */
+#include "config.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -15,10 +15,11 @@ struct front_conn;
 
 /* A front's connection-wide half, as conn drives it (front_http1). Embedded first in its struct. */
 struct front_conn_ops {
-	void (*input)(struct front_conn *);                /* the stream has input, or its end */
+	void (*input)(struct front_conn *); /* the stream has input, or its end */
 	void (*drained)(struct front_conn *);
-	void (*lost)(struct front_conn *, enum reason);    /* the connection is gone: end exchanges, free yourself */
-	void (*drain)(struct front_conn *);                /* finish what there is, then close */
+	void (*lost)(struct front_conn *,
+	    enum reason); /* the connection is gone: end exchanges, free yourself */
+	void (*drain)(struct front_conn *); /* finish what there is, then close */
 };
 
 struct front_conn {
@@ -28,18 +29,22 @@ struct front_conn {
 struct conns *conns_new(struct worker *);
 void conns_free(struct conns *);
 /* mode: enum listener_mode. fd is owned. */
-void conn_accept(struct worker *, int mode, int fd, const struct endpoint *peer, const struct endpoint *local);
+void conn_accept(
+    struct worker *, int mode, int fd, const struct endpoint *peer, const struct endpoint *local);
 void conn_close(struct conn *, enum reason);
-void conns_drain(struct worker *, void (*drained)(void *arg), void *arg); /* no front is left after */
+void conns_drain(
+    struct worker *, void (*drained)(void *arg), void *arg); /* no front is left after */
 size_t conns_open(const struct worker *);
-bool conns_full(const struct worker *);                /* near the limit and nothing idle to close: stop accepting */
-bool conns_close_idlest(struct worker *);              /* the longest idle keep-alive connection; false: none */
+bool conns_full(
+    const struct worker *); /* near the limit and nothing idle to close: stop accepting */
+bool conns_close_idlest(struct worker *); /* the longest idle keep-alive connection; false: none */
 
 /* For fronts. */
 struct stream *conn_stream(struct conn *);
 const struct client *conn_client(const struct conn *);
 struct worker *conn_worker(struct conn *);
-void conn_idle(struct conn *, bool idle);              /* between requests: may be closed when descriptors run out */
+void conn_idle(
+    struct conn *, bool idle); /* between requests: may be closed when descriptors run out */
 
 /* front_http1.c: the front of a connection that speaks HTTP/1.x. NULL: no memory. */
 struct front_conn *front_http1_new(struct conn *);

@@ -74,7 +74,7 @@ void front_state_set(struct front_http1 *f, enum front_state state)
 		ms = conf->timeouts.body;
 		break;
 	case FRONT_LINGER:
-		ms = FRONT_LINGER_MS;
+		ms = f->late ? FRONT_LINGER_LATE_MS : FRONT_LINGER_MS;
 		break;
 	default:
 		deadline_clear(f->worker->loop, &f->reading);
@@ -170,6 +170,7 @@ static void reading_passed(struct deadline *d)
 {
 	struct front_http1 *f = CONTAINER_OF(d, struct front_http1, reading);
 
+	f->late = true;
 	switch (f->state) {
 	case FRONT_IDLE:
 		conn_close(f->conn, f->draining ? REASON_DRAIN : REASON_IDLE);

@@ -18,6 +18,7 @@ enum {
 	    16 *
 	    1024, /* of a body, offered at once: no more than an exchange can hold for another try */
 	FRONT_LINGER_MS = 2000, /* what still comes after the last answer is read and dropped, */
+	FRONT_LINGER_LATE_MS = 500, /* the same for a client that was too slow */
 	FRONT_LINGER_BYTES = 64 *
 			     1024, /* since closing with unread bytes would reset the answer away */
 	FRONT_DRAIN_IDLE_MS = 5000, /* of an idle connection, when this process is to end */
@@ -59,6 +60,7 @@ struct front_http1 {
 	bool stopped; /* reading is paused: the exchange said STOP, or it is not its turn */
 	bool full; /* the stream said STOP */
 	bool draining;
+	bool late; /* a deadline passed: nobody is waited for much longer */
 	struct head_scan scan;
 	struct chunk chunk;
 	uint64_t left; /* of the request's body, by length; in LINGER, to be dropped */

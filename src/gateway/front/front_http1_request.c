@@ -48,6 +48,8 @@ void front_read(struct front_http1 *f)
 			return;
 		}
 	}
+	if (f->state == FRONT_HEAD || f->state == FRONT_BODY)
+		stream_expect(f->stream);
 	if (f->state != FRONT_OVER && !f->stopped && stream_at_end(f->stream))
 		ended(f);
 }
@@ -61,7 +63,8 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 	f->exchange = NULL;
 	if (former != NULL)
 		exchange_lost(former, reason);
-	if (former != NULL && f->head_given) { /* of this request's answer, not of an earlier one's */
+	if (former != NULL &&
+	    f->head_given) { /* of this request's answer, not of an earlier one's */
 		conn_close(f->conn, reason);
 		return;
 	}

@@ -14,23 +14,30 @@ struct embedded;
 
 /* error: NULL, or why nothing was read (the service is gone). keys: one for each file of the plan, borrowed.
  * pem: the self-signed chain, where the plan asked for one. Comes once for each embedded_feed, in a later turn. */
-typedef void (*embedded_fed)(void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem);
+typedef void (*embedded_fed)(
+    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem);
 
 /* Opens the sockets in the runtime folder, for plan's users. NULL: said in the log. */
-struct embedded *embedded_new(struct loop *, const struct plan *, const char *runtime_dir, int token_fd);
-int embedded_start(struct embedded *, const struct plan *, bool check); /* both; check: the key service only, without its state; plan is borrowed until embedded_use() names another */
-void embedded_feed(struct embedded *, const struct plan *, embedded_fed, void *arg); /* one at a time */
-void embedded_commit(struct embedded *, const struct plan *); /* the keys just fed are in force; so is the plan */
+struct embedded *embedded_new(
+    struct loop *, const struct plan *, const char *runtime_dir, int token_fd);
+int embedded_start(struct embedded *, const struct plan *,
+    bool
+	check); /* both; check: the key service only, without its state; plan is borrowed until embedded_use() names another */
+void embedded_feed(
+    struct embedded *, const struct plan *, embedded_fed, void *arg); /* one at a time */
+void embedded_commit(
+    struct embedded *, const struct plan *); /* the keys just fed are in force; so is the plan */
 /* A child has ended: true if it was one of these. */
 bool embedded_ended(struct embedded *, pid_t, int status);
 pid_t embedded_key_pid(const struct embedded *);
 const struct endpoint *embedded_keys(const struct embedded *);
 const struct endpoint *embedded_cache(const struct embedded *);
-void embedded_use(struct embedded *, const struct plan *); /* only the plan: what they are started again with */
+void embedded_use(
+    struct embedded *, const struct plan *); /* only the plan: what they are started again with */
 /* The key service was started again and made another self-signed pair: workers need the new chain. */
 void embedded_on_renewed(struct embedded *, void (*renewed)(void *arg, const char *pem), void *arg);
 void embedded_reopen(struct embedded *);
-void embedded_stop(struct embedded *);     /* tells both to end; they are not started again */
+void embedded_stop(struct embedded *); /* tells both to end; they are not started again */
 bool embedded_gone(const struct embedded *); /* both have ended */
 void embedded_kill(struct embedded *);
 void embedded_free(struct embedded *);

@@ -12,20 +12,21 @@ struct channel;
 enum { FEED_UNDER_WAY = 32 };
 
 struct feed {
-	const struct plan *plan;  /* NULL: none going on */
+	const struct plan *plan; /* NULL: none going on */
 	struct channel *channel;
 	embedded_fed fed;
 	void *arg;
-	struct plan_key *keys;    /* one a file: n */
+	struct plan_key *keys; /* one a file: n */
 	size_t n;
 	size_t sent, answered;
 	char *pem;
 	struct loop *loop;
-	const char *error;        /* with done queued: what fed() will be told */
+	const char *error; /* with done queued: what fed() will be told */
 	struct later done;
 };
 
-void feed_begin(struct feed *, struct loop *, struct channel *, const struct plan *, embedded_fed, void *arg);
+void feed_begin(
+    struct feed *, struct loop *, struct channel *, const struct plan *, embedded_fed, void *arg);
 void feed_message(struct feed *, char *text);
 void feed_lost(struct feed *, const char *why);
 void feed_commit(struct feed *, struct channel *);

@@ -8,14 +8,14 @@
 #include <stdbool.h>
 
 struct launch {
-	const char *file;      /* NULL: the quick form */
+	const char *file; /* NULL: the quick form */
 	const char *listen, *backend, *cert, *key; /* quick form */
 	bool daemon;
 };
 
 /* Each returns the exit status of the program. */
 int master_run(const struct launch *);
-int master_check(const struct launch *);    /* -t */
-int master_show(const struct launch *);     /* -T */
+int master_check(const struct launch *); /* -t */
+int master_show(const struct launch *); /* -T */
 
 #endif

@@ -14,12 +14,12 @@
 #include "gateway/master/workers.h"
 #include "net/loop.h"
 
-#define MASTER_PHASES(X) \
-	X(MASTER_KEYS, "reading keys") \
-	X(MASTER_NAMES, "resolving names") \
-	X(MASTER_WORKERS, "starting workers") \
-	X(MASTER_SERVING, "serving") \
-	X(MASTER_DRAINING, "draining") \
+#define MASTER_PHASES(X)                                                                           \
+	X(MASTER_KEYS, "reading keys")                                                             \
+	X(MASTER_NAMES, "resolving names")                                                         \
+	X(MASTER_WORKERS, "starting workers")                                                      \
+	X(MASTER_SERVING, "serving")                                                               \
+	X(MASTER_DRAINING, "draining")                                                             \
 	X(MASTER_ENDING, "ending")
 
 enum master_phase {
@@ -29,9 +29,9 @@ enum master_phase {
 };
 
 struct reload {
-	struct plan *plan;        /* NULL: none going on */
+	struct plan *plan; /* NULL: none going on */
 	struct sockets *sockets;
-	bool pending;             /* asked for while one was going on, or too soon after it */
+	bool pending; /* asked for while one was going on, or too soon after it */
 	struct deadline again;
 };
 
@@ -39,7 +39,7 @@ struct master {
 	const struct launch *launch;
 	struct loop *loop;
 	enum master_phase phase;
-	int status;               /* exit status */
+	int status; /* exit status */
 	struct plan *plan;
 	struct sockets *sockets;
 	char runtime_dir[96];
@@ -47,12 +47,12 @@ struct master {
 	int counters_fd, token_fd, selfsigned_fd;
 	struct embedded *embedded;
 	struct workers *workers;
-	struct watcher *watcher;  /* the monitor process */
+	struct watcher *watcher; /* the monitor process */
 	struct reload reload;
 	struct deadline tick, patience;
 	struct signals *signals;
 	struct pidfh *pidfile;
-	int daemon;               /* daemonize()'s handle; -1: in the foreground */
+	int daemon; /* daemonize()'s handle; -1: in the foreground */
 };
 
 /* Reads the configuration; NULL with all errors printed or logged. */

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-int memfile_of(const char *name, const void *data, size_t len); /* sealed, close-on-exec, readable by all. -1: errno */
-int memfile_secret(const char *name, size_t len);               /* so many random bytes. -1: errno */
+int memfile_of(const char *name, const void *data,
+    size_t len); /* sealed, close-on-exec, readable by all. -1: errno */
+int memfile_secret(const char *name, size_t len); /* so many random bytes. -1: errno */
 
 #endif

@@ -9,7 +9,7 @@
 struct channel;
 
 struct names {
-	char **lines;  /* "HOST TTL ADDR...", one a host */
+	char **lines; /* "HOST TTL ADDR...", one a host */
 	size_t n;
 };
 

@@ -13,7 +13,8 @@
 
 enum { PLAN_PATH_MAX = 1024 }; /* longer paths are refused */
 
-#define PLAN_KEY_NONE "holds no private key" /* how the key service calls a file of something else */
+#define PLAN_KEY_NONE                                                                              \
+	"holds no private key" /* how the key service calls a file of something else */
 
 /* One certificate chain of one site. */
 struct plan_cert {
@@ -33,7 +34,7 @@ struct plan {
 	struct gateway_conf *conf;
 	struct plan_cert *certs;
 	size_t certs_n;
-	char **key_files;       /* of private_keys; folders are read */
+	char **key_files; /* of private_keys; folders are read */
 	size_t key_files_n;
 	unsigned workers;
 	struct plan_user gateway, key, cache;
@@ -45,8 +46,8 @@ void plan_free(struct plan *);
 
 /* What the key service said of the files: each certificate needs a key. Adds errors. */
 struct plan_key {
-	char *name;             /* the file */
-	char *error;            /* NULL: it was read */
+	char *name; /* the file */
+	char *error; /* NULL: it was read */
 	uint8_t ski[CERT_SKI_LEN];
 };
 void plan_match(const struct plan *, const struct plan_key *, size_t n, struct conf_errors *);

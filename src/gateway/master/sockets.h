@@ -13,12 +13,13 @@ struct sockets;
 
 /* Opens conf's addresses for so many slots; those that old (may be NULL) has already are
  * shared with it. NULL: errors name the listener's line; then nothing has changed. */
-struct sockets *sockets_open(const struct gateway_conf *, unsigned slots, const struct sockets *old, struct conf_errors *);
-void sockets_free(struct sockets *);               /* closes what is not shared with a later one */
-size_t sockets_listeners(const struct sockets *);  /* as many as conf's, in their order */
+struct sockets *sockets_open(
+    const struct gateway_conf *, unsigned slots, const struct sockets *old, struct conf_errors *);
+void sockets_free(struct sockets *); /* closes what is not shared with a later one */
+size_t sockets_listeners(const struct sockets *); /* as many as conf's, in their order */
 unsigned sockets_slots(const struct sockets *);
 int sockets_fd(const struct sockets *, size_t listener, unsigned slot); /* stays the sockets' */
-void sockets_unlink(const struct sockets *);       /* Unix sockets' files, at the end */
+void sockets_unlink(const struct sockets *); /* Unix sockets' files, at the end */
 void sockets_print(const struct sockets *, FILE *); /* " https://127.0.0.1:8443 http://..." */
 
 #endif

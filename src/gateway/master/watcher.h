@@ -16,13 +16,14 @@ struct watcher_params {
 	struct counters *counters;
 	int counters_fd;
 	struct endpoint keys, cache;
-	void (*ready)(void *arg);                      /* every name had its first answer, or time enough; each start */
+	void (*ready)(void *arg); /* every name had its first answer, or time enough; each start */
 	void (*resolved)(void *arg, const char *line); /* "HOST TTL ADDR...", checked */
 	void *arg;
 };
 
 struct watcher *watcher_new(const struct watcher_params *);
-int watcher_use(struct watcher *, const struct plan *); /* starts it, or replaces the one of another plan. 0, -1 */
+int watcher_use(struct watcher *,
+    const struct plan *); /* starts it, or replaces the one of another plan. 0, -1 */
 bool watcher_ended(struct watcher *, pid_t, int status);
 void watcher_watch(struct watcher *);
 void watcher_stop(struct watcher *);

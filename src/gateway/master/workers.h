@@ -16,12 +16,12 @@ struct workers;
 struct workers_params {
 	struct loop *loop;
 	struct counters *counters;
-	int counters_fd, token_fd;            /* the master's */
+	int counters_fd, token_fd; /* the master's */
 	struct endpoint keys, cache;
 	/* All slots have a worker of the present plan: after workers_start() and workers_roll(), once each. failed: a
 	 * worker of it ended before it was ready, with this exit status; the former ones go on. */
 	void (*rolled)(void *arg, int failed);
-	void (*drained)(void *arg);           /* after workers_drain(): none is left */
+	void (*drained)(void *arg); /* after workers_drain(): none is left */
 	void *arg;
 };
 
@@ -29,17 +29,19 @@ struct workers *workers_new(const struct workers_params *); /* copied */
 void workers_free(struct workers *);
 /* What new workers get: plan and sockets are borrowed until the next call; selfsigned_fd: -1 or the chain. */
 int workers_use(struct workers *, const struct plan *, const struct sockets *, int selfsigned_fd);
-void workers_selfsigned(struct workers *, int fd); /* another chain, for those that start from now on */
-void workers_start(struct workers *);          /* all slots at once */
-void workers_roll(struct workers *);           /* one at a time: new ones take over, old ones drain */
+void workers_selfsigned(
+    struct workers *, int fd); /* another chain, for those that start from now on */
+void workers_start(struct workers *); /* all slots at once */
+void workers_roll(struct workers *); /* one at a time: new ones take over, old ones drain */
 bool workers_rolling(const struct workers *);
 bool workers_ended(struct workers *, pid_t, int status); /* true: it was one of these */
-void workers_resolved(struct workers *, const char *text); /* "HOST TTL ADDR...": to all, and to those that come */
+void workers_resolved(
+    struct workers *, const char *text); /* "HOST TTL ADDR...": to all, and to those that come */
 void workers_reopen(struct workers *);
 void workers_drain(struct workers *);
-void workers_stop(struct workers *);           /* now */
+void workers_stop(struct workers *); /* now */
 void workers_kill(struct workers *);
 bool workers_gone(const struct workers *);
-void workers_watch(struct workers *);          /* called every second: ends those that beat no more */
+void workers_watch(struct workers *); /* called every second: ends those that beat no more */
 
 #endif

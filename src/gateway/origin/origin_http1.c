@@ -209,7 +209,10 @@ void origin_http1_input(struct origin_http1 *h)
 			break;
 		step = readers[h->state](h, in);
 	}
-	if (step == STEP_OVER || h->paused)
+	if (step == STEP_OVER)
+		return;
+	stream_expect(up->stream);
+	if (h->paused)
 		return;
 	if (stream_at_end(up->stream))
 		read_end(h);
@@ -362,6 +365,7 @@ static enum step finish(struct origin_http1 *h)
 	if (reuse && h->paused)
 		stream_resume(up->stream);
 	state_set(h, ORIGIN_FREE);
+	server_worked(up->server, up->reused);
 	upstream_release(up, reuse ? UPSTREAM_REUSE : UPSTREAM_CLOSE);
 	events->end(arg);
 	return STEP_OVER;
@@ -378,7 +382,7 @@ static enum step fail(struct origin_http1 *h, enum reason reason)
 	state_set(h, ORIGIN_FREE);
 	/* A kept connection that the back-end was just closing says nothing about the back-end. */
 	upstream_release(up, up->reused && !begun && reason != REASON_ANSWER_TIMEOUT
-				 ? UPSTREAM_CLOSE
+				 ? UPSTREAM_STALE
 				 : UPSTREAM_FAILED);
 	events->failed(arg, reason, begun, sent);
 	return STEP_OVER;

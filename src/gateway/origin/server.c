@@ -74,8 +74,16 @@ void server_failed(struct server *server, bool to_connect, uint64_t now_ms)
 	}
 }
 
-void server_worked(struct server *server)
+void server_worked(struct server *server, bool reused)
 {
 	server->failures = 0;
 	server->spared_until = 0;
+	if (reused)
+		server->stale = 0;
+}
+
+void server_stale(struct server *server, uint64_t now_ms)
+{
+	if (++server->stale >= SERVER_STALE_MAX)
+		server->new_until = now_ms + SERVER_NEW_MS;
 }

@@ -14,6 +14,8 @@ enum {
 	SERVER_SPARE_MS =
 	    1000, /* after a failure to connect, or SERVER_FAILURES_MAX others in a row */
 	SERVER_FAILURES_MAX = 3,
+	SERVER_STALE_MAX = 2, /* kept connections that were gone, in a row: from then on */
+	SERVER_NEW_MS = 2000, /* only new ones for so long, since retries have a budget */
 	SERVER_HOST_MAX = 256,
 };
 
@@ -30,6 +32,8 @@ struct server {
 	struct upstream *busy; /* first of those in use, for the end of the process */
 	unsigned failures; /* in a row */
 	uint64_t spared_until; /* ms */
+	unsigned stale; /* kept connections that were gone, in a row */
+	uint64_t new_until; /* ms: no kept ones are used */
 };
 
 struct pool {
@@ -54,7 +58,9 @@ void server_clear(struct server *);
 void server_resolved(struct server *, const struct endpoint *, size_t n);
 const struct endpoint *server_address(struct server *); /* the next one; NULL: none is known */
 void server_failed(struct server *, bool to_connect, uint64_t now_ms);
-void server_worked(struct server *);
+void server_worked(struct server *, bool reused);
+void server_stale(
+    struct server *, uint64_t now_ms); /* a kept connection was gone when it was used */
 
 /* balance.c: the next server in turn. Spared ones only where no other is left. */
 struct server *balance_choose(struct pool *, uint64_t tried, uint64_t now_ms);

@@ -72,6 +72,8 @@ struct upstream *upstream_take(struct server *server, uint64_t idle_max)
 	if (up == NULL)
 		return NULL;
 	worker = up->worker;
+	if (loop_now_ms(worker->loop) < server->new_until)
+		return NULL;
 	if (idle_max != UINT64_MAX && loop_now_ms(worker->loop) - up->idle_since >= idle_max)
 		return NULL;
 	deadline_clear(worker->loop, &up->deadline);
@@ -92,8 +94,8 @@ void upstream_release(struct upstream *up, enum upstream_fate fate)
 	deadline_clear(worker->loop, &up->deadline);
 	if (fate == UPSTREAM_FAILED)
 		server_failed(server, up->state == UPSTREAM_CONNECTING, loop_now_ms(worker->loop));
-	else if (fate == UPSTREAM_REUSE)
-		server_worked(server);
+	else if (fate == UPSTREAM_STALE)
+		server_stale(server, loop_now_ms(worker->loop));
 	if (fate == UPSTREAM_REUSE && server->idle_n < SERVER_IDLE_MAX && !worker->draining) {
 		up->idle_since = loop_now_ms(worker->loop);
 		state_set(up, UPSTREAM_IDLE);

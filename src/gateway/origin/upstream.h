@@ -25,7 +25,8 @@ enum upstream_state {
 	    UPSTREAM_STATE_N
 };
 
-enum upstream_fate { UPSTREAM_REUSE, UPSTREAM_CLOSE, UPSTREAM_FAILED };
+/* STALE: it had been kept, and was gone when it was used. */
+enum upstream_fate { UPSTREAM_REUSE, UPSTREAM_CLOSE, UPSTREAM_STALE, UPSTREAM_FAILED };
 
 struct upstream {
 	struct origin_http1 http1; /* first: see upstream_origin() */

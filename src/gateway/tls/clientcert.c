@@ -2,6 +2,8 @@
  * clientcert.c: what a client's certificate says, as text that is safe in a header field, and
  * whether it is good. Called when a handshake is done, and by resume.
  */
+#include "config.h"
+
 #include "gateway/tls/clientcert.h"
 
 #include <stdlib.h>

@@ -3,6 +3,8 @@
  * step by step; remotekey, session and hello pause it. Invariants: worker->handshaking is set exactly
  * while libssl is on the stack, and SSL_MODE_ASYNC exactly from new to the success of the handshake.
  */
+#include "config.h"
+
 #include "gateway/tls/handshake.h"
 
 #include <assert.h>

@@ -3,6 +3,8 @@
  * has, since a second hello finds the switched one's. What the first hello said is frozen; the second
  * (after a HelloRetryRequest) may not change the name, and may only take PSK identities away.
  */
+#include "config.h"
+
 #include "gateway/tls/hello.h"
 
 #include <string.h>

@@ -1,6 +1,8 @@
 /*
  * hello_parse.c: the parts of a ClientHello that this gateway reads itself. Pure.
  */
+#include "config.h"
+
 #include "gateway/tls/hello.h"
 
 #include <string.h>

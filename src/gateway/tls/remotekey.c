@@ -3,6 +3,8 @@
  * public half and a pointer to its facts; there is no way to export it: libcrypto would copy the
  * public half to the default provider and then miss the private one.
  */
+#include "config.h"
+
 #include <stdlib.h>
 #include <string.h>
 

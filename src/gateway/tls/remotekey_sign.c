@@ -3,6 +3,8 @@
  * message goes to the key service, the fibre pauses, and the answer is checked and handed on. No
  * SSL reaches here: the worker knows whose handshake is on the stack.
  */
+#include "config.h"
+
 #include <stdlib.h>
 #include <string.h>
 

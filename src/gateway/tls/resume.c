@@ -3,6 +3,8 @@
  * the client's list of ciphers only, and renews a TLS 1.3 session's time without end. Called by
  * session and ticket.
  */
+#include "config.h"
+
 #include "gateway/tls/resume.h"
 
 #include <stdlib.h>

@@ -3,6 +3,8 @@
  * until the cache has answered), a store before the client can come back with the session. Whatever
  * the cache does, the worst that follows is a full handshake.
  */
+#include "config.h"
+
 #include "gateway/tls/session.h"
 
 #include <stdlib.h>

@@ -3,6 +3,8 @@
  * start of a worker, before it gives up its rights; only the switch and the cache of derived keys run
  * later. What is wrong with a file or a list is said with the site's name.
  */
+#include "config.h"
+
 #include "gateway/tls/sitectx.h"
 
 #include <stdlib.h>

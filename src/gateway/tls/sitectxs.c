@@ -2,6 +2,8 @@
  * sitectxs.c: gateway/tls's part of a worker: all sites' TLS settings, the provider of remote keys,
  * and the fibres of this thread.
  */
+#include "config.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,6 +3,8 @@
  * with one key; what is inside is judged by resume. In TLS 1.3 each ticket is used once: every
  * resumption gives a new one.
  */
+#include "config.h"
+
 #include "gateway/tls/ticket.h"
 
 #include <string.h>

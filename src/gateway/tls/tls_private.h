@@ -5,8 +5,6 @@
 #ifndef GATEWAY_TLS_TLS_PRIVATE_H
 #define GATEWAY_TLS_TLS_PRIVATE_H
 
-#include "config.h" /* COUNTER_PROOF */
-
 #include <sys/queue.h>
 
 #include <openssl/ssl.h>
@@ -132,9 +130,8 @@ struct sitectxs {
 	const char *fault_key;
 };
 
-#ifdef COUNTER_PROOF
+/* For a build with COUNTER_PROOF only: what the tests must find. */
 enum sitectx_fault { FAULT_OFF, FAULT_LOCAL_KEY, FAULT_NO_SITE_SETTINGS, FAULT_NO_SCOPE };
-#endif
 
 struct handshake *handshake_of(const SSL *);
 
