@@ -6,7 +6,6 @@
 
 #include <ctype.h>
 #include <getopt.h>
-#include <http_parser.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "gateway/gateway_conf.h"
 #include "gateway/master/master.h"
 #include "gateway/roles.h"
+#include "http/parse.h"
 #include "net/libraries.h"
 #include "proc/privileges.h"
 
@@ -71,11 +71,12 @@ static int usage(const char *what)
 
 static int version(void)
 {
-	unsigned long v = http_parser_version();
+	char parser[64];
 
 	printf("sslgw %s\n", PACKAGE_VERSION);
 	libraries_print(stdout);
-	printf("http-parser %lu.%lu.%lu\n", v >> 16 & 255, v >> 8 & 255, v & 255);
+	printf("%s
+", parse_library(parser, sizeof parser));
 #ifdef COUNTER_PROOF
 	printf("built with --enable-counter-proof: for tests only, never to be installed\n");
 #endif

@@ -6,6 +6,7 @@
 #include "http/parse.h"
 
 #include <http_parser.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "http/octet.h"
@@ -131,4 +132,12 @@ enum parse parse_head(enum message message, struct bytes in, const struct head_s
 	if (read != text.len || !readings_agree(message, &parser, &r, scan))
 		return verdict_refuse(verdict, message, REASON_INTERNAL, scan->first + read);
 	return PARSE_OK;
+}
+
+const char *parse_library(char *buf, size_t size)
+{
+	unsigned long v = http_parser_version();
+
+	snprintf(buf, size, "http-parser %lu.%lu.%lu", v >> 16 & 255, v >> 8 & 255, v & 255);
+	return buf;
 }

@@ -14,4 +14,6 @@
 enum parse parse_head(enum message, struct bytes in, const struct head_scan *, struct head *,
     struct verdict *) __attribute__((warn_unused_result));
 
+const char *parse_library(char *buf, size_t size); /* "http-parser 2.9.4"; buf */
+
 #endif
