@@ -75,8 +75,7 @@ static int version(void)
 
 	printf("sslgw %s\n", PACKAGE_VERSION);
 	libraries_print(stdout);
-	printf("%s
-", parse_library(parser, sizeof parser));
+	printf("%s\n", parse_library(parser, sizeof parser));
 #ifdef COUNTER_PROOF
 	printf("built with --enable-counter-proof: for tests only, never to be installed\n");
 #endif

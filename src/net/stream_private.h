@@ -23,7 +23,7 @@ struct stream {
 	enum stream_state state;
 	enum reason failure; /* met in a call of the user's: told in the next turn */
 	bool readable; /* the kernel may have more; cleared by a short read */
-	bool expected;             /* readable is a guess of the user\'s */
+	bool expected; /* readable is a guess of the user\'s */
 	bool hangup; /* a FIN is there: read on until it shows */
 	bool writable;
 	bool hs_paused; /* the handshake waits for stream_wake */
