@@ -183,7 +183,7 @@ def ctx(pki):
     made = {}
 
     def make(**options):
-        at = tuple(sorted((k, id(v) if k == "identity" else v) for k, v in options.items()))
+        at = tuple(sorted(options.items(), key=lambda kv: kv[0]))
         if at not in made:
             made[at] = client.context(pki, **options)
         return made[at]

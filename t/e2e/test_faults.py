@@ -1,6 +1,7 @@
 """A part of it dies or hangs: only what must suffer does, and it mends itself."""
 import os
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -307,3 +308,27 @@ def test_clients_vanish_at_every_moment(bed, ctx):
     wait.until(lambda: gw.counter("sslgw_connections_open") == 0, 15, "no connection is left")
     assert gw.counter("sslgw_requests_open") == 0
     assert full_handshake(gw, ctx(**FULL))[0]
+
+
+@pytest.mark.parametrize("sent", [b"GET / HT", http1.request("POST", "/", "localhost", [("Content-Length", "1000")]) + b"part",
+                                  http1.request("POST", "/", "localhost", [("Transfer-Encoding", "chunked")]) + b"5\r\nab"],
+                         ids=["in a head", "in a body by length", "in a chunked body"])
+@pytest.mark.parametrize("end", ["FIN", "close_notify", "RST"])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+def test_a_client_that_goes_in_the_middle_is_noticed_at_once(bed, ctx, sent, end, later):
+    """A RST right behind the bytes arrives with them, in one event."""
+    gw, _ = world(bed)
+    c = client.Client(gw.port, ctx())
+    assert c.get("/").status == 200
+    c.send(sent)
+    if later:
+        wait.until(lambda: client.unsent(c.tcp) == 0, 5, "the bytes are there")
+    if end == "RST":
+        c.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    if end == "close_notify":
+        try:
+            c.tls.unwrap()
+        except OSError:
+            pass
+    c.tcp.close()
+    wait.until(lambda: gw.counter("sslgw_connections_open") == 0, 2, "no connection is left")

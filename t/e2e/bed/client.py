@@ -1,6 +1,8 @@
 """client.py: TLS clients: Python's own (sessions, certificates, versions), openssl s_client, gnutls-cli."""
+import fcntl
 import socket
 import ssl
+import struct
 import subprocess
 
 from . import http1
@@ -101,6 +103,11 @@ class Client:
 
     def __exit__(self, *_):
         self.close()
+
+
+def unsent(sock):
+    """Bytes that the other side's kernel has not acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(sock, 0x5411, b"\0" * 4))[0]  # SIOCOUTQ
 
 
 def get(port, ctx, target="/", sni="localhost", session=None, **more):
