@@ -51,6 +51,41 @@ static void test_each_scheme_signs(void **state)
 	bed_stop(bed);
 }
 
+static void check_fails(
+    struct tls_bed *bed, enum bed_mode mode, enum reason reason, const char *sigalgs)
+{
+	SSL_CTX *ctx = bed_client(bed, 0);
+	struct bed_conn *c;
+
+	SSL_CTX_set1_sigalgs_list(ctx, sigalgs);
+	bed->keys.mode = mode;
+	c = bed_open(bed, ctx, "a.test", NULL);
+	bed_drive(c);
+	assert_int_equal(c->step, STREAM_STEP_FAILED);
+	assert_int_equal(c->reason, reason);
+	assert_true(c->client_failed);
+	assert_true(c->alert != -1); /* told, not left to wait */
+	bed_close(c);
+	bed->keys.mode = BED_GOOD;
+	bed_close(bed_connect(bed, ctx, "a.test", NULL));
+	SSL_CTX_free(ctx);
+}
+
+static void test_ed25519_beside_the_others(void **state)
+{
+	struct tls_bed *bed = bed_new();
+
+	(void)state;
+	bed->sites[0].certificates.n = 3;
+	bed_start(bed);
+	check_full(bed, TLS1_3_VERSION, "ed25519", 0x0807);
+	check_full(bed, TLS1_2_VERSION, "ed25519:ECDSA+SHA1", 0x0807);
+	check_full(bed, TLS1_3_VERSION, "RSA-PSS+SHA256", 0x0804);
+	bed->keys.answers = 64;
+	check_fails(bed, BED_WRONG, REASON_SERVICE_PROTOCOL, "ed25519");
+	bed_stop(bed);
+}
+
 static void test_each_group_of_tls12_is_one_that_the_key_service_knows(void **state)
 {
 	static const char *const groups[] = { "X25519", "P-256", "P-384" };
@@ -83,26 +118,6 @@ static void test_hello_retry_request(void **state)
 }
 
 /* ---- the key service's faults */
-
-static void check_fails(
-    struct tls_bed *bed, enum bed_mode mode, enum reason reason, const char *sigalgs)
-{
-	SSL_CTX *ctx = bed_client(bed, 0);
-	struct bed_conn *c;
-
-	SSL_CTX_set1_sigalgs_list(ctx, sigalgs);
-	bed->keys.mode = mode;
-	c = bed_open(bed, ctx, "a.test", NULL);
-	bed_drive(c);
-	assert_int_equal(c->step, STREAM_STEP_FAILED);
-	assert_int_equal(c->reason, reason);
-	assert_true(c->client_failed);
-	assert_true(c->alert != -1); /* told, not left to wait */
-	bed_close(c);
-	bed->keys.mode = BED_GOOD;
-	bed_close(bed_connect(bed, ctx, "a.test", NULL));
-	SSL_CTX_free(ctx);
-}
 
 static void test_faults_of_the_key_service_end_in_an_alert(void **state)
 {
@@ -388,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_scheme_signs),
+		cmocka_unit_test(test_ed25519_beside_the_others),
 		cmocka_unit_test(test_each_group_of_tls12_is_one_that_the_key_service_knows),
 		cmocka_unit_test(test_hello_retry_request),
 		cmocka_unit_test(test_faults_of_the_key_service_end_in_an_alert),

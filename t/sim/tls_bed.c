@@ -88,15 +88,13 @@ static void make(struct bed_key *k, EVP_PKEY *key, const char *cn, struct bed_ke
 
 static void make_all(struct tls_bed *bed)
 {
-	struct bed_key *all[] = { &bed->ca, &bed->rsa, &bed->ecdsa, &bed->client_ca,
-		&bed->client_sub, &bed->client, &bed->stranger };
-
 	memcpy(bed->dir, "/tmp/sslgw-test.XXXXXX", 23);
 	assert_non_null(mkdtemp(bed->dir));
-	(void)all;
 	make(&bed->ca, EVP_EC_gen("P-256"), "server-ca", NULL, true, bed->dir);
 	make(&bed->rsa, EVP_RSA_gen(2048), "server-rsa", &bed->ca, false, bed->dir);
 	make(&bed->ecdsa, EVP_EC_gen("P-256"), "server-ecdsa", &bed->ca, false, bed->dir);
+	make(&bed->ed25519, EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), "server-ed25519", &bed->ca,
+	    false, bed->dir);
 	make(&bed->client_ca, EVP_EC_gen("P-256"), "client-ca", NULL, true, bed->dir);
 	make(&bed->client_sub, EVP_EC_gen("P-256"), "client-sub", &bed->client_ca, true, bed->dir);
 	make(&bed->client, EVP_EC_gen("P-256"), "client", &bed->client_sub, false, bed->dir);
@@ -146,6 +144,7 @@ struct tls_bed *bed_new(void)
 	make_all(bed);
 	bed->certificates[0] = bed->rsa.path;
 	bed->certificates[1] = bed->ecdsa.path;
+	bed->certificates[2] = bed->ed25519.path;
 	set_site(bed, 0, "a.test", RESUME_TICKETS, CLIENTCERT_NONE);
 	set_site(bed, 1, "b.test", RESUME_TICKETS, CLIENTCERT_NONE);
 	set_site(bed, 2, "stateful.test", RESUME_STATEFUL, CLIENTCERT_NONE);
@@ -220,7 +219,7 @@ void bed_restart(struct tls_bed *bed)
 
 void bed_stop(struct tls_bed *bed)
 {
-	struct bed_key *all[] = { &bed->ca, &bed->rsa, &bed->ecdsa, &bed->client_ca,
+	struct bed_key *all[] = { &bed->ca, &bed->rsa, &bed->ecdsa, &bed->ed25519, &bed->client_ca,
 		&bed->client_sub, &bed->client, &bed->stranger };
 
 	stop_tls(bed);

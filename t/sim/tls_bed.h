@@ -69,7 +69,7 @@ struct tls_bed {
 	char *certificates[3]; /* of every site */
 	_Atomic uint64_t cells[256];
 	char dir[64];
-	struct bed_key rsa, ecdsa, ca, client_ca, client_sub, client, stranger;
+	struct bed_key rsa, ecdsa, ed25519, ca, client_ca, client_sub, client, stranger;
 	char client_ca_path[96];
 	struct kit *kit;
 	struct generations generations;
