@@ -23,14 +23,16 @@ def left_behind(build):
 
 
 def test_once_shows_one_request_and_leaves_nothing(build):
-    before = set(proc.everyone())
     got = run(build, "--once", "--port", "0")
     assert got.returncode == 0, got.stdout + got.stderr
     box = got.stdout
     assert box.count("┌") == 1 and re.search(r"private key: in process \d+ \(sslgw-keysvc\), in no worker", box)
     assert "GET /hello HTTP/1.1" in box and "X-SSL-PROTOCOL: TLSv1.3" in box and "curl --cacert" in box
     assert not left_behind(build)
-    assert not [p for p in set(proc.everyone()) - before if re.search("sslgw|apache2", proc.title(p))]
+    sessions = [int(p) for p in re.findall(r"process (\d+)\)", box)]
+    assert len(sessions) == 2, box
+    for session in sessions:  # the master's and Apache's, with all that they started
+        assert not proc.in_session(session)
 
 
 def test_a_backend_of_ones_own(build, bed):
