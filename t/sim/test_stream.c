@@ -333,6 +333,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_rubbish_in_the_handshake_fails_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(
+		    test_the_alert_of_a_failed_handshake_is_sent, setup, teardown),
+		cmocka_unit_test_setup_teardown(
 		    test_a_refused_connect_is_told_later, setup, teardown),
 	};
 
