@@ -74,8 +74,9 @@ char *conf_lex_quoted(const char **at, const char *end)
 	const char *from = memchr(*at, '"', (size_t)(end - *at));
 	char *s, *to;
 
-	if (from++ == NULL)
+	if (from == NULL)
 		return NULL;
+	from++;
 	to = s = malloc((size_t)(end - from) + 1);
 	if (s == NULL)
 		return NULL;
