@@ -39,13 +39,14 @@ int endpoint_split(const char *text, char *host, size_t host_size, uint16_t *por
 		to--;
 		if (to < from || *to != ']')
 			return -1;
-	} else if (memchr(from, ':', (size_t)(to - from)) != NULL) {
-		return -1; /* an IPv6 address without brackets */
 	}
 	if (to == from || (size_t)(to - from) >= host_size)
 		return -1;
 	memcpy(host, from, (size_t)(to - from));
 	host[to - from] = '\0';
+	/* Brackets go with an IPv6 address, and nothing else. */
+	if ((strchr(host, ':') != NULL) != (*text == '[') || strpbrk(host, "[]") != NULL)
+		return -1;
 	return 0;
 }
 
