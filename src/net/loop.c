@@ -195,6 +195,8 @@ static void set_alarm(struct loop *loop)
 
 int loop_turn(struct loop *loop)
 {
+	/* What the former turn took is no part of the wait. */
+	loop->now = 0;
 	set_alarm(loop);
 	/* The clock is read again after the poll, by whoever asks first. */
 	loop->now = 0;
@@ -209,10 +211,10 @@ int loop_turn(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
-	loop->stopping = false;
 	while (!loop->stopping)
 		if (loop_turn(loop) != 0)
 			return -1;
+	loop->stopping = false;
 	return 0;
 }
 

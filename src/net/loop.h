@@ -32,7 +32,7 @@ struct loop *loop_new(void); /* NULL: no memory */
 void loop_free(struct loop *); /* runs what loop_later still holds first */
 int loop_run(struct loop *); /* until loop_stop; 0, -1 on a failure of the base */
 int loop_turn(struct loop *); /* one turn, waiting for an event or a deadline; 0, -1 */
-void loop_stop(struct loop *); /* after the turn */
+void loop_stop(struct loop *); /* after the turn; before loop_run(): that returns at once */
 struct event_base *loop_base(struct loop *);
 struct iobufs *loop_iobufs(struct loop *); /* net/buffers.h: for streams */
 

@@ -472,6 +472,40 @@ static void stopping_ends_the_run_after_the_turn_and_it_can_run_again(void **sta
 	}
 }
 
+/* What cannot even start asks for the end before the loop runs. */
+static void a_stop_that_came_before_the_run_holds(void **state)
+{
+	struct bed *bed = *state;
+	struct put_off stop, after;
+
+	loop_stop(bed->loop);
+	assert_int_equal(loop_run(bed->loop), 0);
+	put_off_init(bed, &stop, 's');
+	put_off_init(bed, &after, 'a');
+	loop_later(bed->loop, &stop.later, stop_later);
+	loop_later(bed->loop, &after.later, put_off_run);
+	assert_int_equal(loop_run(bed->loop), 0);
+	assert_string_equal(bed->order, "a");
+}
+
+static void what_a_turn_took_is_no_part_of_the_wait(void **state)
+{
+	struct bed *bed = *state;
+	int left = 1;
+	struct timed t = { 0 }, now = { 0 };
+
+	enum { BUSY_MS = 500 };
+
+	/* A turn has begun, and its clock stands still while this goes on. */
+	timed_set(bed, &now, 0, &(int){ 2 });
+	assert_int_equal(loop_turn(bed->loop), 0);
+	timed_set(bed, &t, BUSY_MS, &left);
+	while (now_ns() < t.due_ns)
+		;
+	assert_int_equal(loop_run(bed->loop), 0);
+	assert_in_range((t.passed_ns - t.due_ns) / 1000000, 0, LATE_MS);
+}
+
 static void buffers_are_made_once(void **state)
 {
 	struct bed *bed = *state;
@@ -505,6 +539,8 @@ int main(void)
 		LOOP_TEST(freeing_the_loop_runs_what_is_put_off_but_not_for_ever),
 		LOOP_TEST(the_clock_is_the_same_for_a_whole_turn_and_then_goes_on),
 		LOOP_TEST(stopping_ends_the_run_after_the_turn_and_it_can_run_again),
+		LOOP_TEST(a_stop_that_came_before_the_run_holds),
+		LOOP_TEST(what_a_turn_took_is_no_part_of_the_wait),
 		LOOP_TEST(buffers_are_made_once),
 		cmocka_unit_test(nothing_is_freed_twice_by_nothing),
 	};
