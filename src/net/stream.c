@@ -21,7 +21,7 @@
 
 static void turn_cb(struct later *later);
 
-static void again(struct stream *s)
+void stream_again(struct stream *s)
 {
 	loop_later(s->loop, &s->turn, turn_cb);
 }
@@ -43,7 +43,7 @@ void stream_fail_later(struct stream *s, enum reason why)
 	if (s->state == STREAM_DEAD || s->failure != REASON_NONE)
 		return;
 	s->failure = why;
-	again(s);
+	stream_again(s);
 }
 
 static void connected(struct stream *s)
@@ -81,7 +81,7 @@ static void work(struct stream *s)
 		stream_read(s);
 	}
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
-		again(s);
+		stream_again(s);
 }
 
 static void event_cb(evutil_socket_t fd, short what, void *arg)
@@ -233,14 +233,14 @@ void stream_resume(struct stream *s)
 		return;
 	s->paused = false;
 	s->resumed = true;
-	again(s);
+	stream_again(s);
 }
 
 void stream_wake(struct stream *s)
 {
 	s->hs_paused = false;
 	s->woken = true;
-	again(s);
+	stream_again(s);
 }
 
 static void gone_cb(struct later *later)

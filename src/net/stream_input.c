@@ -25,6 +25,9 @@ void stream_consume(struct stream *s, size_t len)
 	if (!s->delivering) {
 		buffer_consume(&s->inbuf, len);
 		s->view = buffer_bytes(&s->inbuf);
+		/* Where STREAM_INPUT_MAX had stopped the reading no edge comes for what lies there. */
+		if (stream_wants_read(s))
+			stream_again(s);
 	} else {
 		s->view = bytes_sub(s->view, len, s->view.len);
 	}

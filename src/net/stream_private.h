@@ -43,6 +43,7 @@ struct stream {
 	struct later turn, flush, gone;
 };
 
+void stream_again(struct stream *); /* its turn comes once more, after this one */
 /* Calls closed() with the reason, unless the stream is dead. Not from within a call of the user's. */
 void stream_fail(struct stream *, enum reason);
 /* The same from within one: in the next turn. */
