@@ -49,6 +49,13 @@ static int accept_failed(struct listener *l, int err)
 	case ECONNABORTED:
 	case EPROTO:
 	case EPERM:
+	case ENETDOWN: /* errors of the network that lay on the new connection: accept(2) */
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
 		return 1;
 	case EAGAIN:
 		return 0;
@@ -146,7 +153,7 @@ void listener_free(struct listener *l)
 	loop_later(l->loop, &l->gone, gone_cb);
 }
 
-int listener_socket(const struct endpoint *at, bool reuseport)
+int listener_bind(const struct endpoint *at, bool reuseport)
 {
 	int one = 1, zero = 0, err;
 	int fd = socket(at->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -160,11 +167,27 @@ int listener_socket(const struct endpoint *at, bool reuseport)
 	}
 	if (at->addr.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-	if (bind(fd, (const struct sockaddr *)&at->addr, at->len) != 0 ||
-	    listen(fd, LISTENER_BACKLOG) != 0)
+	if (bind(fd, (const struct sockaddr *)&at->addr, at->len) != 0)
 		goto fail;
 	return fd;
 fail:
+	err = errno;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+int listener_listen(int fd)
+{
+	return listen(fd, LISTENER_BACKLOG);
+}
+
+int listener_socket(const struct endpoint *at, bool reuseport)
+{
+	int fd = listener_bind(at, reuseport), err;
+
+	if (fd < 0 || listener_listen(fd) == 0)
+		return fd;
 	err = errno;
 	close(fd);
 	errno = err;

@@ -24,5 +24,8 @@ void listener_free(struct listener *); /* closes the descriptor */
 
 /* A listening socket: SO_REUSEADDR, SO_REUSEPORT where reuseport, backlog 4096. -1: errno. */
 int listener_socket(const struct endpoint *, bool reuseport);
+/* In two steps: until the second, a socket has its port, and no connection comes to it. */
+int listener_bind(const struct endpoint *, bool reuseport);
+int listener_listen(int fd);
 
 #endif

@@ -336,6 +336,30 @@ static void an_address_of_others_is_told(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
+/* A socket that was opened for nothing resets nobody, if it never listened. */
+static void a_bound_socket_has_its_port_and_takes_nobody_until_it_listens(void **state)
+{
+	struct endpoint at;
+	int fd, one, two;
+
+	(void)state;
+	assert_int_equal(endpoint_parse(&at, "127.0.0.1:0"), 0);
+	fd = listener_bind(&at, true);
+	assert_true(fd >= 0);
+	at.len = sizeof at.addr;
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at.addr, &at.len), 0);
+	one = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(one, (const struct sockaddr *)&at.addr, at.len), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_int_equal(listener_listen(fd), 0);
+	assert_int_equal(listener_listen(fd), 0); /* once more does no harm */
+	two = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(two, (const struct sockaddr *)&at.addr, at.len), 0);
+	close(one);
+	close(two);
+	close(fd);
+}
+
 static void a_port_is_taken_again_at_once(void **state)
 {
 	struct bed *bed = *state;
@@ -368,6 +392,7 @@ int main(void)
 		LISTENER_TEST(without_descriptors_it_rests_and_goes_on),
 		LISTENER_TEST(a_taken_port_is_told_and_reuseport_shares_it),
 		LISTENER_TEST(an_address_of_others_is_told),
+		LISTENER_TEST(a_bound_socket_has_its_port_and_takes_nobody_until_it_listens),
 		LISTENER_TEST(a_port_is_taken_again_at_once),
 	};
 
