@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,12 @@
 
 #include "base/poison.h"
 
-enum { CHANNEL_QUEUE_MAX = 256, CHANNEL_BATCH = 64 };
+enum {
+	CHANNEL_QUEUE_BYTES = 8 * 1024 *
+			      1024, /* ten thousand names that are told at once, and more */
+	CHANNEL_QUEUE_FDS = 256,
+	CHANNEL_BATCH = 64,
+};
 
 struct message {
 	STAILQ_ENTRY(message) link;
@@ -32,7 +38,8 @@ struct channel {
 	const struct channel_events *events;
 	void *arg;
 	STAILQ_HEAD(, message) queue;
-	unsigned queued;
+	size_t queued; /* bytes, with the structs */
+	int queued_fds;
 	bool dead;
 	char *text; /* CHANNEL_TEXT_MAX + 1: what is being received */
 	struct later gone;
@@ -113,6 +120,11 @@ static ssize_t transmit(int fd, const char *text, size_t len, const int *fds, in
 	return sendmsg(fd, &msg, MSG_NOSIGNAL);
 }
 
+static size_t size_of(const struct message *m)
+{
+	return sizeof *m + m->len;
+}
+
 static void free_message(struct message *m)
 {
 	for (int i = 0; i < m->fds_n; i++)
@@ -158,7 +170,8 @@ static void write_cb(evutil_socket_t fd, short what, void *arg)
 			return;
 		/* Sent, or the other end is gone: then read_cb tells. */
 		STAILQ_REMOVE_HEAD(&ch->queue, link);
-		ch->queued--;
+		ch->queued -= size_of(m);
+		ch->queued_fds -= m->fds_n;
 		free_message(m);
 	}
 	event_del(ch->write);
@@ -201,10 +214,12 @@ static int keep(struct channel *ch, const int *fds, int fds_n, const char *text,
 {
 	struct message *m;
 
-	if (ch->queued >= CHANNEL_QUEUE_MAX || (m = calloc(1, sizeof *m + len + 1)) == NULL)
+	if (ch->queued + sizeof *m + len > CHANNEL_QUEUE_BYTES ||
+	    ch->queued_fds + fds_n > CHANNEL_QUEUE_FDS ||
+	    (m = calloc(1, sizeof *m + len + 1)) == NULL)
 		return -1;
 	for (int i = 0; i < fds_n; i++) {
-		int fd = dup(fds[i]);
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
 
 		if (fd < 0) {
 			free_message(m);
@@ -215,7 +230,8 @@ static int keep(struct channel *ch, const int *fds, int fds_n, const char *text,
 	memcpy(m->text, text, len);
 	m->len = len;
 	STAILQ_INSERT_TAIL(&ch->queue, m, link);
-	ch->queued++;
+	ch->queued += size_of(m);
+	ch->queued_fds += m->fds_n;
 	event_add(ch->write, NULL);
 	return 0;
 }

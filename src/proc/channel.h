@@ -3,9 +3,9 @@
  * A message is one line of text without newline, at most CHANNEL_TEXT_MAX bytes, with at most
  * CHANNEL_FDS_MAX descriptors. Words are separated by one space; the last may hold spaces.
  *
- *   master to child: "listen SLOT LISTENER" + fd | "unlisten SLOT" | "resolved HOST TTL ADDR ADDR..." | "drain" | "stop" |
+ *   master to child: "listen SLOT MODE" + fd | "unlisten SLOT" | "resolved HOST TTL ADDR ADDR..." | "drain" | "stop" |
  *                    "reopen" | "key NAME" + fd | "keys-done" | "selfsigned NAMES" | "reload" + fd
- *   child to master: "ready" | "drained" | "key NAME ok SKIHEX TYPE" | "key NAME error TEXT" |
+ *   child to master: "ready" | "drained" | "leaving" | "key NAME ok SKIHEX TYPE" | "key NAME error TEXT" |
  *                    "keys-done ok|error TEXT" | "selfsigned PEM..." | "resolved HOST TTL ADDR ADDR..." | "failed TEXT"
  */
 #ifndef PROC_CHANNEL_H
@@ -27,7 +27,8 @@ struct channel_events {
 int channel_pair(int fds[static 2]); /* close-on-exec, non-blocking. 0 or -1: errno */
 struct channel *channel_new(
     struct loop *, int fd, const struct channel_events *, void *arg); /* owns fd */
-/* Queued while the socket is full, up to 256 messages; 0, -1: the channel is dead or that full. fds stay the caller's. */
+/* Queued while the socket is full, up to 8 MiB and 256 descriptors; 0, -1: the channel is dead or that full. fds
+ * stay the caller's. */
 int channel_send(struct channel *, const int *fds, int fds_n, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void channel_free(struct channel *); /* closes; no callback follows */

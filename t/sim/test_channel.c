@@ -33,6 +33,7 @@ struct end {
 	int n, closed_n;
 	int free_at; /* at the so-manieth message; 0: never */
 	bool numbered; /* messages are "NUMBER ..." from 0 on; kept are none */
+	bool drops; /* keeps nothing and looks at nothing */
 	bool wrong;
 };
 
@@ -58,7 +59,10 @@ static void message(void *arg, char *text, int *fds, int fds_n)
 {
 	struct end *e = arg;
 
-	if (e->numbered) {
+	if (e->drops) {
+		for (int i = 0; i < fds_n; i++)
+			close(fds[i]);
+	} else if (e->numbered) {
 		e->wrong |= strtol(text, NULL, 10) != e->n;
 		for (int i = 0; i < fds_n; i++) {
 			e->wrong |= write(fds[i], text, 1) != 1;
@@ -316,6 +320,39 @@ static void what_the_socket_does_not_take_waits_in_order_and_within_bounds(void 
 	free(filler);
 }
 
+/* Ten thousand names are told to a new worker at once. */
+static void short_texts_wait_by_the_thousand(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->b.numbered = true;
+	for (int i = 0; i < 10000; i++)
+		assert_int_equal(channel_send(bed->a.channel, NULL, 0,
+				     "%d resolved backend-%d.example.com 60 10.0.0.1", i, i),
+		    0);
+	sim_until(bed->loop, bed->b.n == 10000);
+	assert_false(bed->b.wrong);
+}
+
+static void descriptors_that_wait_are_bounded(void **state)
+{
+	struct bed *bed = *state;
+	char *filler = filler_new();
+	int n = 0, fd = 0;
+
+	bed->b.numbered = true;
+	for (; n < 40; n++)
+		assert_int_equal(channel_send(bed->a.channel, NULL, 0, "%d %s", n, filler), 0);
+	while (n < 1000 && channel_send(bed->a.channel, &fd, 1, "%d", n) == 0)
+		n++;
+	assert_int_equal(n, 40 + 256);
+	assert_int_equal(channel_send(bed->a.channel, NULL, 0, "%d", n), 0);
+	bed->b.numbered = false; /* closes them unwritten */
+	bed->b.drops = true;
+	sim_until(bed->loop, bed->b.n == n + 1);
+	free(filler);
+}
+
 static void a_short_text_does_not_overtake_those_that_wait(void **state)
 {
 	struct bed *bed = *state;
@@ -481,6 +518,8 @@ int main(void)
 		CHANNEL_TEST(a_descriptor_that_is_none_is_refused),
 		CHANNEL_TEST(what_the_socket_does_not_take_waits_in_order_and_within_bounds),
 		CHANNEL_TEST(a_short_text_does_not_overtake_those_that_wait),
+		CHANNEL_TEST(short_texts_wait_by_the_thousand),
+		CHANNEL_TEST(descriptors_that_wait_are_bounded),
 		CHANNEL_TEST(descriptors_wait_too_though_the_sender_closes_its_own),
 		CHANNEL_TEST(freeing_closes_what_waits),
 		CHANNEL_TEST(the_end_is_told_once_after_the_last_message),
