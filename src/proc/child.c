@@ -67,9 +67,9 @@ static void place_fds(const struct child_fd *fds, size_t n, int quiet)
 {
 	int high[CHILD_FDS_MAX], null;
 
-	/* First out of the way of 3.., then down in order. */
+	/* First out of the way of 3.., then down in order; not higher than needed: the limit may be low. */
 	for (size_t i = 0; i < n; i++)
-		if ((high[i] = fcntl(fds[i].fd, F_DUPFD_CLOEXEC, CHILD_FIRST + CHILD_FDS_MAX)) < 0)
+		if ((high[i] = fcntl(fds[i].fd, F_DUPFD_CLOEXEC, CHILD_FIRST + (int)n)) < 0)
 			_exit(CHILD_FAILED);
 	for (size_t i = 0; i < n; i++)
 		if (dup2(high[i], CHILD_FIRST + (int)i) < 0)
@@ -102,7 +102,9 @@ pid_t child_spawn(
 	static const char pid_is[] = "LISTEN_PID=";
 	char count[32], names[CHILD_NAMES_MAX], pid_text[48], *own[4], **all;
 	int quiet = getenv("SSLGW_LOG") != NULL; /* in the background: log.h */
+	sigset_t every, before;
 	pid_t pid;
+	int err;
 
 	if (n > CHILD_FDS_MAX) {
 		errno = E2BIG;
@@ -118,14 +120,20 @@ pid_t child_spawn(
 	all = make_env(own, 4);
 	if (all == NULL)
 		return -1;
+	/* A handler of the parent's, run in the child, would write into the parent's loop. */
+	sigfillset(&every);
+	sigprocmask(SIG_SETMASK, &every, &before);
 	pid = fork();
 	if (pid == 0) {
-		place_fds(fds, n, quiet);
 		default_signals();
+		place_fds(fds, n, quiet);
 		put_number(pid_text + sizeof pid_is - 1, (long)getpid());
 		execve(path, argv, all);
 		_exit(CHILD_FAILED);
 	}
+	err = errno;
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	free(all);
+	errno = err;
 	return pid;
 }

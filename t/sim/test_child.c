@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -247,6 +248,22 @@ static void as_many_pass_as_may_and_no_more(void **state)
 	close(fd);
 }
 
+static void a_low_limit_of_descriptors_is_enough(void **state)
+{
+	struct bed *bed = *state;
+	int fd = a_file();
+	struct rlimit limit, low = { 24, 24 };
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low.rlim_max = limit.rlim_max;
+	bed->fds[bed->n++] = (struct child_fd){ fd, "config" };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	bed_run(bed, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	has(bed, "fd 4 config %ju cloexec", inode_of(fd));
+	close(fd);
+}
+
 static void signals_are_as_at_the_start_of_the_world(void **state)
 {
 	struct bed *bed = *state;
@@ -445,6 +462,7 @@ int main(int argc, char **argv)
 		CHILD_TEST(descriptors_have_their_names_from_3_on_and_nothing_else_is_open),
 		CHILD_TEST(descriptors_that_lie_in_each_others_place_are_sorted_out),
 		CHILD_TEST(as_many_pass_as_may_and_no_more),
+		CHILD_TEST(a_low_limit_of_descriptors_is_enough),
 		CHILD_TEST(signals_are_as_at_the_start_of_the_world),
 		CHILD_TEST(the_parents_own_signals_stay),
 		CHILD_TEST(the_arguments_and_the_variable_arrive),
