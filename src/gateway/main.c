@@ -209,7 +209,8 @@ static int options(int argc, char **argv)
 			    argv[optind - 1]);
 			return EXIT_USAGE;
 		default:
-			return unknown_option(argv[optind - 1]);
+			return unknown_option(
+			    optopt != 0 ? (char[]){ '-', (char)optopt, '\0' } : argv[optind - 1]);
 		}
 	}
 	if (optind < argc) {
