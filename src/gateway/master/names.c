@@ -5,18 +5,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "proc/channel.h"
 
 #include "base/poison.h"
 
-enum { NAMES_MAX = 10000 };
-
 static int same_host(const char *a, const char *b)
 {
 	size_t len = strcspn(a, " ");
 
-	return len == strcspn(b, " ") && strncmp(a, b, len) == 0;
+	return len == strcspn(b, " ") && strncasecmp(a, b, len) == 0;
 }
 
 void names_keep(struct names *names, const char *line)
@@ -32,8 +31,11 @@ void names_keep(struct names *names, const char *line)
 		names->lines[i] = copy;
 		return;
 	}
-	grown = names->n < NAMES_MAX ? reallocarray(names->lines, names->n + 1, sizeof *grown)
-				     : NULL;
+	if (names->n == NAMES_MAX) { /* names of former configurations: the oldest goes */
+		free(names->lines[0]);
+		memmove(names->lines, names->lines + 1, --names->n * sizeof *names->lines);
+	}
+	grown = reallocarray(names->lines, names->n + 1, sizeof *grown);
 	if (grown == NULL) {
 		free(copy);
 		return;

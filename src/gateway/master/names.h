@@ -1,5 +1,6 @@
 /*
- * names.h: the monitor's last good answers, kept for workers that start later.
+ * names.h: the monitor's last good answers, kept for workers that start later. At most NAMES_MAX: past
+ * that the one goes that was heard first.
  */
 #ifndef GATEWAY_MASTER_NAMES_H
 #define GATEWAY_MASTER_NAMES_H
@@ -7,6 +8,8 @@
 #include <stddef.h>
 
 struct channel;
+
+enum { NAMES_MAX = 10000 };
 
 struct names {
 	char **lines; /* "HOST TTL ADDR...", one a host */

@@ -47,6 +47,7 @@ struct monitor {
 	struct deadline beat, patience;
 	_Atomic uint64_t *beat_cell;
 	bool ready;
+	char told[MONITOR_LINE_MAX]; /* scratch */
 };
 
 static void say_ready(struct monitor *m)
@@ -70,6 +71,8 @@ static void said(struct name *name)
 	struct monitor *m = name->monitor;
 
 	name->answered = true;
+	if (m->ready)
+		return;
 	for (size_t i = 0; i < m->n; i++)
 		if (!m->names[i].answered)
 			return;
@@ -119,10 +122,11 @@ static void took(struct name *name, const struct resolved *answer)
 	qsort(sorted->endpoints, sorted->n, sizeof sorted->endpoints[0], by_bytes);
 	if (resolved_print(sorted, line, sizeof line) == 0 && strcmp(line, name->line) != 0 &&
 	    m->channel != NULL) {
-		strlcpy(name->line, line, sizeof name->line);
 		sorted->ttl = (unsigned)ttl;
-		if (resolved_print(sorted, line, sizeof line) == 0)
-			channel_send(m->channel, NULL, 0, "resolved %s", line);
+		/* What the channel did not take is news still. */
+		if (resolved_print(sorted, m->told, sizeof m->told) == 0 &&
+		    channel_send(m->channel, NULL, 0, "resolved %s", m->told) == 0)
+			strlcpy(name->line, line, sizeof name->line);
 	}
 	free(sorted);
 }
@@ -142,7 +146,8 @@ static void ask_cb(struct deadline *deadline)
 {
 	struct name *name = CONTAINER_OF(deadline, struct name, again);
 
-	resolver_ask(name->monitor->resolver, name->host, answer_cb, name);
+	if (resolver_ask(name->monitor->resolver, name->host, answer_cb, name) != 0)
+		failed(name, "out of memory");
 }
 
 /* ---- which names there are */

@@ -167,14 +167,14 @@ struct resolver *resolver_new(struct loop *loop, const char *servers)
 	return r;
 }
 
-void resolver_ask(struct resolver *r, const char *host, resolve_cb done, void *arg)
+int resolver_ask(struct resolver *r, const char *host, resolve_cb done, void *arg)
 {
 	struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct question *q = calloc(1, sizeof *q);
 
 	if (q == NULL || (q->host = strdup(host)) == NULL) {
 		free(q);
-		return;
+		return -1;
 	}
 	q->resolver = r;
 	q->done = done;
@@ -183,6 +183,7 @@ void resolver_ask(struct resolver *r, const char *host, resolve_cb done, void *a
 	ares_getaddrinfo(r->channel, host, NULL, &hints, answered_cb, q);
 	if (r->asking > 0 && !deadline_is_set(&r->tick))
 		deadline_set(r->loop, &r->tick, RESOLVE_TICK_MS, tick_cb);
+	return 0;
 }
 
 void resolver_free(struct resolver *r)
