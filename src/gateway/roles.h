@@ -15,8 +15,8 @@
 #include "net/endpoint.h"
 #include "proc/inherited.h"
 
-/* Cells of the counters table: two for each worker slot, so that an old worker and its successor do not
- * share one; the last ones are the monitor's and the master's. */
+/* Cells of the counters table: one for each worker process that lives, those that drain too; the last ones are
+ * the monitor's and the master's. */
 enum { ROLES_WORKERS_MAX = 64, ROLES_CELL_MONITOR = 2 * ROLES_WORKERS_MAX, ROLES_CELL_MASTER };
 
 #define ROLES_BEAT                                                                                 \

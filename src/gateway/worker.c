@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "base/counters.h"
@@ -36,11 +37,12 @@ enum {
 	WORKER_FULL_MS = 50, /* with no room for connections, looked at again so often */
 	WORKER_SECRETS_MS =
 	    2000, /* serves without tickets if the key service is silent for longer */
-	WORKER_LISTENERS_MAX = 256,
 };
 
 struct served {
-	struct listener *listener; /* NULL: free */
+	LIST_ENTRY(served) link;
+	struct worker_process *process;
+	struct listener *listener;
 	unsigned slot; /* own, or a neighbour's that has no worker now */
 	int mode;
 };
@@ -52,8 +54,8 @@ struct worker_process {
 	struct signals *signals;
 	struct deadline beat, full, patience, drain;
 	_Atomic uint64_t *beat_cell;
-	struct served served[WORKER_LISTENERS_MAX];
-	bool ready;
+	LIST_HEAD(, served) served;
+	bool ready, paused;
 	struct resolved resolved; /* what was last heard */
 };
 
@@ -61,13 +63,14 @@ struct worker_process {
 
 static void pause_all(struct worker_process *p, bool pause)
 {
-	for (int i = 0; i < WORKER_LISTENERS_MAX; i++) {
-		if (p->served[i].listener == NULL)
-			continue;
+	struct served *s;
+
+	p->paused = pause;
+	LIST_FOREACH (s, &p->served, link) {
 		if (pause)
-			listener_pause(p->served[i].listener);
+			listener_pause(s->listener);
 		else
-			listener_resume(p->served[i].listener);
+			listener_resume(s->listener);
 	}
 }
 
@@ -83,13 +86,10 @@ static void look_for_room(struct deadline *deadline)
 
 static void accepted(void *arg, struct listener *listener, int fd, const struct endpoint *peer)
 {
-	struct worker_process *p = arg;
-	int mode = LISTENER_TLS;
+	struct served *s = arg;
+	struct worker_process *p = s->process;
 
-	for (int i = 0; i < WORKER_LISTENERS_MAX; i++)
-		if (p->served[i].listener == listener)
-			mode = p->served[i].mode;
-	conn_accept(&p->worker, mode, fd, peer, listener_local(listener));
+	conn_accept(&p->worker, s->mode, fd, peer, listener_local(listener));
 	if (conns_full(&p->worker) && !deadline_is_set(&p->full)) {
 		pause_all(p, true);
 		deadline_set(p->worker.loop, &p->full, WORKER_FULL_MS, look_for_room);
@@ -99,7 +99,8 @@ static void accepted(void *arg, struct listener *listener, int fd, const struct 
 /* No descriptors left in spite of the limit: the longest idle connection gives its own. */
 static void accept_failed(void *arg, int err)
 {
-	struct worker_process *p = arg;
+	const struct served *s = arg;
+	struct worker_process *p = s->process;
 
 	if ((err == EMFILE || err == ENFILE) && conns_close_idlest(&p->worker))
 		return;
@@ -107,45 +108,54 @@ static void accept_failed(void *arg, int err)
 	log_warn("cannot accept connections now");
 }
 
-static void serve(struct worker_process *p, unsigned slot, unsigned index, int fd)
+static void serve(struct worker_process *p, unsigned slot, int mode, int fd)
 {
-	const struct gateway_conf *conf = p->worker.conf;
+	struct served *s = calloc(1, sizeof *s);
 
-	for (int i = 0; i < WORKER_LISTENERS_MAX && index < conf->listeners.n; i++) {
-		struct served *s = &p->served[i];
-
-		if (s->listener != NULL)
-			continue;
-		s->listener = listener_new(p->worker.loop, fd, accepted, accept_failed, p);
-		if (s->listener == NULL)
-			break;
-		s->slot = slot;
-		s->mode = conf->listeners.at[index].mode;
+	if (s != NULL)
+		s->listener = listener_new(p->worker.loop, fd, accepted, accept_failed, s);
+	if (s == NULL || s->listener == NULL) {
+		log_warnx("cannot serve a listening socket: out of memory");
+		free(s);
+		close(fd);
 		return;
 	}
-	log_warnx("cannot serve a listening socket: out of memory or of room");
-	close(fd);
+	s->process = p;
+	s->slot = slot;
+	s->mode = mode;
+	LIST_INSERT_HEAD(&p->served, s, link);
+	if (p->paused)
+		listener_pause(s->listener);
 }
 
+/* Called in turns of their own, never from within accepted(). */
 static void unserve(struct worker_process *p, unsigned slot, bool all)
 {
-	for (int i = 0; i < WORKER_LISTENERS_MAX; i++) {
-		struct served *s = &p->served[i];
+	struct served *s, *next;
 
-		if (s->listener == NULL || (!all && s->slot != slot))
+	for (s = LIST_FIRST(&p->served); s != NULL; s = next) {
+		next = LIST_NEXT(s, link);
+		if (!all && s->slot != slot)
 			continue;
 		listener_free(s->listener);
-		s->listener = NULL;
+		LIST_REMOVE(s, link);
+		free(s);
 	}
 }
 
 /* ---- draining */
 
+static void tell_master(struct worker_process *p, const char *what)
+{
+	if (p->channel != NULL)
+		channel_send(p->channel, NULL, 0, "%s", what);
+}
+
 static void drained(void *arg)
 {
 	struct worker_process *p = arg;
 
-	channel_send(p->channel, NULL, 0, "drained");
+	tell_master(p, "drained");
 	loop_stop(p->worker.loop);
 }
 
@@ -181,10 +191,11 @@ static void resolved(struct worker_process *p, char *text)
 static void on_message(void *arg, char *text, int *fds, int fds_n)
 {
 	struct worker_process *p = arg;
-	unsigned slot, index;
+	unsigned slot;
+	int mode;
 
-	if (fds_n == 1 && sscanf(text, "listen %u %u", &slot, &index) == 2) {
-		serve(p, slot, index, fds[0]);
+	if (fds_n == 1 && !p->worker.draining && sscanf(text, "listen %u %d", &slot, &mode) == 2) {
+		serve(p, slot, mode, fds[0]);
 		return;
 	}
 	if (strcmp(text, "reopen") == 0 && p->worker.log != NULL) {
@@ -219,9 +230,12 @@ static void on_signal(void *arg, int signo)
 {
 	struct worker_process *p = arg;
 
-	/* Ctrl-C reaches all processes of a terminal; the master says what follows from it. */
-	if (signo == SIGTERM)
+	/* Ctrl-C reaches all processes of a terminal; the master says what follows from it. One that is
+	 * told to end by itself says so: its sockets are to be served by another. */
+	if (signo == SIGTERM && !p->worker.draining) {
+		tell_master(p, "leaving");
 		drain(p);
+	}
 }
 
 /* ---- start */
@@ -240,7 +254,7 @@ static void ready(struct worker_process *p)
 		return;
 	p->ready = true;
 	deadline_clear(p->worker.loop, &p->patience);
-	channel_send(p->channel, NULL, 0, "ready");
+	tell_master(p, "ready");
 }
 
 static void secrets_came(void *arg)

@@ -4,6 +4,7 @@
  */
 #include "gateway/master/embedded.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ enum {
 struct service_process {
 	struct embedded *embedded;
 	const char *name; /* of the program */
+	const char *file; /* of its socket in the runtime folder */
 	struct endpoint at;
 	int listen_fd;
 	pid_t pid; /* 0: not running */
@@ -48,6 +50,7 @@ struct embedded {
 	struct loop *loop;
 	struct service_process key, cache;
 	const struct plan *plan;
+	const char *runtime_dir;
 	int token_fd;
 	struct feed feed;
 	void (*renewed)(void *arg, const char *pem);
@@ -68,6 +71,38 @@ static bool without_tls13(const struct gateway_conf *conf)
 	return false;
 }
 
+/* What was named by a slip ("/var/lib") keeps its owner: nothing but our own files may lie in it. */
+static bool is_own_folder(const char *dir)
+{
+	DIR *at = opendir(dir);
+	const struct dirent *entry;
+	bool own = at != NULL;
+
+	while (own && (entry = readdir(at)) != NULL)
+		own = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		      strncmp(entry->d_name, "epoch", 5) == 0;
+	if (at != NULL)
+		closedir(at);
+	return own;
+}
+
+static int give_folder(const char *dir, const struct plan_user *user)
+{
+	struct stat st;
+
+	if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+		return -1;
+	if (st.st_uid == user->uid)
+		return 0;
+	if (!is_own_folder(dir)) {
+		log_warnx("state_dir %s holds files of others and is not given to the key service: "
+			  "session tickets end with its process; name a folder of its own",
+		    dir);
+		return -1;
+	}
+	return chown(dir, user->uid, user->gid);
+}
+
 /* The state folder is the key service's own. Where it cannot be had, keys of tickets live in memory: sessions then
  * end with the process. */
 static const char *state_file(const struct plan *plan, char *buf, size_t size)
@@ -78,7 +113,7 @@ static const char *state_file(const struct plan *plan, char *buf, size_t size)
 		return NULL;
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
 		return NULL;
-	if (geteuid() == 0 && chown(dir, plan->key.uid, plan->key.gid) != 0)
+	if (geteuid() == 0 && give_folder(dir, &plan->key) != 0)
 		return NULL;
 	if (geteuid() != 0 && access(dir, W_OK | X_OK) != 0)
 		return NULL;
@@ -176,6 +211,7 @@ static int spawn(struct service_process *p)
 	struct child_fd fds[] = { { p->listen_fd, "service" }, { e->token_fd, "token" },
 		{ pair[1], "channel" }, { conf, "config" } };
 
+	forget_channel(p); /* of the process before, should its end not have been read yet */
 	p->channel = channel_new(e->loop, pair[0], key ? &key_events : &cache_events, e);
 	pair[0] = -1;
 	if (p->channel == NULL)
@@ -287,24 +323,73 @@ static int check_reach(const char *path, const struct plan_user *user)
 	return -1;
 }
 
-static int open_socket(
-    struct service_process *p, const char *dir, const char *file, const struct plan_user *user)
+static const char *path_of(const struct service_process *p)
 {
-	char text[ENDPOINT_TEXT_MAX], path[ENDPOINT_TEXT_MAX];
+	return ((const struct sockaddr_un *)&p->at.addr)->sun_path;
+}
 
-	if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, file) >= sizeof path ||
-	    (size_t)snprintf(text, sizeof text, "unix:%s", path) >= sizeof text ||
+/* Only root and the workers' group may look for the sockets in the folder. The descriptor, or -1. */
+static int listen_at(const struct service_process *p, const struct plan_user *user)
+{
+	const char *dir = p->embedded->runtime_dir, *path = path_of(p);
+	bool root = geteuid() == 0;
+	int fd;
+
+	if ((mkdir(dir, 0700) != 0 && errno != EEXIST) ||
+	    (root && (chown(dir, 0, user->gid) != 0 || chmod(dir, 0710) != 0))) {
+		log_error("cannot set the rights of %s", dir);
+		return -1;
+	}
+	fd = listener_socket(&p->at, false);
+	if (fd >= 0 && chmod(path, root ? 0660 : 0600) == 0 &&
+	    (!root || chown(path, 0, user->gid) == 0))
+		return fd;
+	log_error("cannot make the socket %s", path);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int open_socket(struct service_process *p, const struct plan_user *user)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	if ((size_t)snprintf(text, sizeof text, "unix:%s/%s", p->embedded->runtime_dir, p->file) >=
+		sizeof text ||
 	    endpoint_parse(&p->at, text) != 0) {
-		log_errorx("runtime_dir %s is too long for a Unix socket", dir);
+		log_errorx(
+		    "runtime_dir %s is too long for a Unix socket", p->embedded->runtime_dir);
 		return -1;
 	}
-	p->listen_fd = listener_socket(&p->at, false);
-	if (p->listen_fd < 0 || chmod(path, geteuid() == 0 ? 0660 : 0600) != 0 ||
-	    (geteuid() == 0 && chown(path, 0, user->gid) != 0)) {
-		log_error("cannot make the socket %s", path);
-		return -1;
-	}
-	return check_reach(path, user);
+	p->listen_fd = listen_at(p, user);
+	return p->listen_fd < 0 ? -1 : check_reach(path_of(p), user);
+}
+
+/* Somebody tidied up: without its path nobody could connect to the service again. The process has the
+ * former socket, which nobody reaches: another process takes its place. */
+static void mend_socket(struct service_process *p, const struct plan_user *user)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(path_of(p), &st) == 0)
+		return;
+	fd = listen_at(p, user);
+	if (fd < 0)
+		return;
+	log_errorx("somebody removed %s: made again; %s is started again", path_of(p), p->name);
+	close(p->listen_fd);
+	p->listen_fd = fd;
+	if (p->pid > 0)
+		kill(p->pid, SIGKILL);
+}
+
+void embedded_watch(struct embedded *e)
+{
+	if (e->stopping)
+		return;
+	mend_socket(&e->key, &e->plan->gateway);
+	mend_socket(&e->cache, &e->plan->gateway);
 }
 
 struct embedded *embedded_new(
@@ -316,13 +401,16 @@ struct embedded *embedded_new(
 		return NULL;
 	e->loop = loop;
 	e->plan = plan;
+	e->runtime_dir = runtime_dir;
 	e->token_fd = token_fd;
-	e->key = (struct service_process){ .embedded = e, .name = "sslgw-keysvc", .listen_fd = -1 };
-	e->cache = (struct service_process){
-		.embedded = e, .name = "sslgw-cachesvc", .listen_fd = -1
+	e->key = (struct service_process){
+		.embedded = e, .name = "sslgw-keysvc", .file = "key.sock", .listen_fd = -1
 	};
-	if (open_socket(&e->key, runtime_dir, "key.sock", &plan->gateway) != 0 ||
-	    open_socket(&e->cache, runtime_dir, "cache.sock", &plan->gateway) != 0) {
+	e->cache = (struct service_process){
+		.embedded = e, .name = "sslgw-cachesvc", .file = "cache.sock", .listen_fd = -1
+	};
+	if (open_socket(&e->key, &plan->gateway) != 0 ||
+	    open_socket(&e->cache, &plan->gateway) != 0) {
 		embedded_free(e);
 		return NULL;
 	}
@@ -355,6 +443,17 @@ void embedded_commit(struct embedded *e, const struct plan *plan)
 	if (e->key.channel != NULL)
 		channel_send(e->key.channel, &conf, 1, "reload");
 	close(conf);
+}
+
+bool embedded_is_reading(const struct embedded *e)
+{
+	return e->key.channel == NULL || e->key.pid == 0 || e->feed.plan != NULL;
+}
+
+void embedded_restart_key(struct embedded *e)
+{
+	if (e->key.pid > 0)
+		kill(e->key.pid, SIGKILL);
 }
 
 void embedded_on_renewed(struct embedded *e, void (*renewed)(void *arg, const char *pem), void *arg)
@@ -427,13 +526,11 @@ void embedded_free(struct embedded *e)
 	both[1] = &e->cache;
 	feed_clear(&e->feed);
 	for (size_t i = 0; i < 2; i++) {
-		const struct sockaddr_un *un = (const struct sockaddr_un *)&both[i]->at.addr;
-
 		deadline_clear(e->loop, &both[i]->restart);
 		channel_free(both[i]->channel);
 		if (both[i]->listen_fd >= 0) {
 			close(both[i]->listen_fd);
-			unlink(un->sun_path);
+			unlink(path_of(both[i]));
 		}
 	}
 	free(e);

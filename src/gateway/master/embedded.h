@@ -17,14 +17,20 @@ struct embedded;
 typedef void (*embedded_fed)(
     void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem);
 
-/* Opens the sockets in the runtime folder, for plan's users. NULL: said in the log. */
+/* Opens the sockets in the runtime folder, for plan's users. NULL: said in the log. runtime_dir is borrowed. */
 struct embedded *embedded_new(
     struct loop *, const struct plan *, const char *runtime_dir, int token_fd);
+void embedded_watch(
+    struct embedded *); /* called every second: sockets that are gone are made again */
 int embedded_start(struct embedded *, const struct plan *,
     bool
 	check); /* both; check: the key service only, without its state; plan is borrowed until embedded_use() names another */
 void embedded_feed(
     struct embedded *, const struct plan *, embedded_fed, void *arg); /* one at a time */
+/* The key service is being started again, or reads the keys in force: another pass would cut that one short. */
+bool embedded_is_reading(const struct embedded *);
+/* It has fallen silent: ended, and started again; a pass that is going on fails. */
+void embedded_restart_key(struct embedded *);
 void embedded_commit(
     struct embedded *, const struct plan *); /* the keys just fed are in force; so is the plan */
 /* A child has ended: true if it was one of these. */

@@ -96,7 +96,6 @@ struct plan *master_plan(const struct launch *launch, struct conf_errors *errors
 
 /* ---- what all processes share */
 
-/* Only root and the workers' group may look for the sockets in it. */
 int master_runtime_dir(struct master *m, const struct plan *plan)
 {
 	const char *base = plan->conf->runtime_dir;
@@ -122,11 +121,6 @@ int master_runtime_dir(struct master *m, const struct plan *plan)
 	if (mkdtemp(m->runtime_dir) == NULL) {
 		log_error("cannot make a folder in %s", base);
 		m->runtime_dir[0] = '\0';
-		return -1;
-	}
-	if (geteuid() == 0 && (chown(m->runtime_dir, 0, plan->gateway.gid) != 0 ||
-				  chmod(m->runtime_dir, 0710) != 0)) {
-		log_error("cannot set the rights of %s", m->runtime_dir);
 		return -1;
 	}
 	return 0;
@@ -211,6 +205,7 @@ static void rolled(void *arg, int failed)
 	if (m->daemon >= 0)
 		daemonize_ready(m->daemon);
 	m->daemon = -1;
+	reload_serving(m);
 }
 
 static void start_workers(struct master *m)
@@ -364,6 +359,9 @@ static void on_signal(void *arg, int signo)
 		workers_reopen(m->workers);
 		embedded_reopen(m->embedded);
 		break;
+	case SIGUSR2:
+		log_warnx("USR2: a new program takes a restart; HUP reloads the configuration");
+		break;
 	default:
 		stop(m);
 		break;
@@ -376,6 +374,7 @@ static void tick(struct deadline *deadline)
 
 	workers_watch(m->workers);
 	watcher_watch(m->watcher);
+	embedded_watch(m->embedded);
 	deadline_set(m->loop, &m->tick, MASTER_TICK_MS, tick);
 }
 
@@ -388,12 +387,11 @@ static int take_resources(struct master *m)
 	int other;
 
 	m->plan = errors != NULL ? master_plan(m->launch, errors) : NULL;
-	if (m->plan == NULL) {
-		if (errors != NULL)
-			conf_errors_print(errors, stderr);
-		conf_errors_free(errors);
+	if (errors != NULL)
+		conf_errors_print(errors, stderr);
+	conf_errors_free(errors);
+	if (m->plan == NULL)
 		return EXIT_CONFIG;
-	}
 	if (raise_fd_limit() != 0)
 		return EXIT_RUNTIME;
 	if (m->plan->conf->pid_file != NULL) {
@@ -406,8 +404,11 @@ static int take_resources(struct master *m)
 		if (m->pidfile == NULL)
 			return EXIT_RUNTIME;
 	}
-	m->sockets = sockets_open(m->plan->conf, m->plan->workers, NULL, errors);
-	conf_errors_print(errors, stderr);
+	errors = conf_errors_new();
+	if (errors != NULL) {
+		m->sockets = sockets_open(m->plan->conf, m->plan->workers, NULL, errors);
+		conf_errors_print(errors, stderr);
+	}
 	conf_errors_free(errors);
 	if (m->sockets == NULL)
 		return EXIT_RUNTIME;
@@ -417,7 +418,8 @@ static int take_resources(struct master *m)
 
 static int make_parts(struct master *m)
 {
-	static const int signals[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, 0 };
+	static const int signals[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT,
+		0 };
 	struct workers_params workers = {
 		.loop = m->loop, .rolled = rolled, .drained = drained, .arg = m
 	};
@@ -450,6 +452,11 @@ static int make_parts(struct master *m)
 
 static void clear(struct master *m)
 {
+	sigset_t every;
+
+	/* It ends already: one more signal must not leave files behind, nor change the exit status. */
+	sigfillset(&every);
+	sigprocmask(SIG_SETMASK, &every, NULL);
 	watcher_free(m->watcher);
 	workers_free(m->workers);
 	embedded_free(m->embedded);
@@ -457,7 +464,9 @@ static void clear(struct master *m)
 	if (m->runtime_dir[0] != '\0')
 		rmdir(m->runtime_dir);
 	if (m->sockets != NULL)
-		sockets_unlink(m->sockets);
+		sockets_unlink(m->sockets, NULL);
+	if (m->reload.sockets != NULL)
+		sockets_unlink(m->reload.sockets, NULL);
 	sockets_free(m->sockets);
 	sockets_free(m->reload.sockets);
 	plan_free(m->reload.plan);
@@ -466,9 +475,22 @@ static void clear(struct master *m)
 	deadline_clear(m->loop, &m->patience);
 	deadline_clear(m->loop, &m->tick);
 	deadline_clear(m->loop, &m->reload.again);
+	deadline_clear(m->loop, &m->reload.patience);
 	loop_free(m->loop);
 	plan_free(m->plan);
 	counters_detach(m->counters);
+}
+
+/* From the start on they are for later, and not the end: the loop hears of them once it runs. */
+static void hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(how, &set, NULL);
 }
 
 int master_run(const struct launch *launch)
@@ -483,6 +505,7 @@ int master_run(const struct launch *launch)
 	m->daemon = launch->daemon ? daemonize() : -1;
 	if (launch->daemon && m->daemon < 0)
 		fatal(EXIT_RUNTIME, "cannot go into the background");
+	hold_signals(SIG_BLOCK);
 	m->loop = loop_new();
 	if (m->loop == NULL)
 		fatal(EXIT_RUNTIME, "no event loop");
@@ -490,6 +513,7 @@ int master_run(const struct launch *launch)
 	status = take_resources(m);
 	if (status == 0)
 		status = make_parts(m);
+	hold_signals(SIG_UNBLOCK);
 	if (status == 0) {
 		enter(m, MASTER_KEYS, MASTER_KEYS_MS, too_long);
 		tick(&m->tick);

@@ -32,7 +32,8 @@ struct reload {
 	struct plan *plan; /* NULL: none going on */
 	struct sockets *sockets;
 	bool pending; /* asked for while one was going on, or too soon after it */
-	struct deadline again;
+	unsigned tries; /* of one that the key service did not answer */
+	struct deadline again, patience;
 };
 
 struct master {
@@ -62,6 +63,7 @@ int master_selfsigned(struct master *, const char *pem);
 void master_log_errors(const struct conf_errors *);
 
 void reload_ask(struct master *);
+void reload_serving(struct master *); /* the start is over: what was asked for meanwhile */
 void reload_rolled(struct master *, int failed);
 
 #endif

@@ -11,7 +11,11 @@
 
 #include "base/poison.h"
 
-enum { RELOAD_INTERVAL_MS = 1000 };
+enum {
+	RELOAD_INTERVAL_MS = 1000,
+	RELOAD_KEYS_MS = 60000, /* ten thousand keys are read in less */
+	RELOAD_TRIES = 5, /* with a key service that ends while it reads */
+};
 
 static void again_cb(struct deadline *deadline)
 {
@@ -23,8 +27,19 @@ static void again_cb(struct deadline *deadline)
 	reload_ask(m);
 }
 
+static void again_later(struct master *m)
+{
+	m->reload.pending = true;
+	if (!deadline_is_set(&m->reload.again))
+		deadline_set(m->loop, &m->reload.again, RELOAD_INTERVAL_MS, again_cb);
+}
+
 static void over(struct master *m)
 {
+	deadline_clear(m->loop, &m->reload.patience);
+	/* Of the set that is not in force: what it alone had. */
+	if (m->reload.sockets != NULL)
+		sockets_unlink(m->reload.sockets, m->sockets);
 	plan_free(m->reload.plan);
 	sockets_free(m->reload.sockets);
 	m->reload.plan = NULL;
@@ -39,6 +54,7 @@ static void refuse(struct master *m, const struct conf_errors *errors, const cha
 		master_log_errors(errors);
 	log_errorx("reload refused%s%s: the former configuration stays in force",
 	    why != NULL ? ": " : "", why != NULL ? why : "");
+	m->reload.tries = 0;
 	over(m);
 }
 
@@ -49,11 +65,14 @@ static void refed_former(
 
 	(void)keys;
 	(void)n;
-	(void)pem;
-	if (error == NULL)
-		embedded_commit(m->embedded, m->plan);
-	else
+	if (error != NULL) {
 		log_errorx("the former keys could not be read again: %s", error);
+		return;
+	}
+	embedded_commit(m->embedded, m->plan);
+	/* A self-signed pair is new each time, and workers have the former chain. */
+	if (pem != NULL && master_selfsigned(m, pem) == 0)
+		again_later(m);
 }
 
 void reload_rolled(struct master *m, int failed)
@@ -65,7 +84,7 @@ void reload_rolled(struct master *m, int failed)
 		return;
 	if (failed) {
 		/* Those that were replaced already keep the new one until they end. */
-		workers_use(m->workers, m->plan, m->sockets, m->selfsigned_fd);
+		workers_go_back(m->workers);
 		embedded_use(m->embedded, m->plan);
 		embedded_feed(m->embedded, m->plan, refed_former, m);
 		refuse(m, NULL, "a worker did not start with the new configuration");
@@ -75,6 +94,7 @@ void reload_rolled(struct master *m, int failed)
 	m->sockets = m->reload.sockets;
 	m->reload.plan = former;
 	m->reload.sockets = former_sockets;
+	m->reload.tries = 0;
 	watcher_use(m->watcher, m->plan);
 	log_info("reload done: %u workers with the new configuration", m->plan->workers);
 	over(m);
@@ -86,6 +106,14 @@ static void fed(
 	struct master *m = arg;
 	struct conf_errors *errors = conf_errors_new();
 
+	deadline_clear(m->loop, &m->reload.patience);
+	if (error != NULL && ++m->reload.tries < RELOAD_TRIES) {
+		log_warnx("reload: %s: tried again", error);
+		conf_errors_free(errors);
+		over(m);
+		again_later(m);
+		return;
+	}
 	if (error != NULL || errors == NULL) {
 		refuse(m, NULL, error);
 		conf_errors_free(errors);
@@ -107,16 +135,33 @@ static void fed(
 	workers_roll(m->workers);
 }
 
+/* Whoever has the key service's attention does not give it back: without that no key is read any more. */
+static void keys_late(struct deadline *deadline)
+{
+	struct master *m = CONTAINER_OF(deadline, struct master, reload.patience);
+
+	log_errorx("the key service does not answer: ended and started again");
+	embedded_restart_key(m->embedded);
+}
+
 void reload_ask(struct master *m)
 {
 	struct conf_errors *errors;
 
+	/* During the start the file may have been read already: once more, then. */
+	if (m->phase < MASTER_SERVING)
+		m->reload.pending = true;
 	if (m->phase != MASTER_SERVING)
 		return;
 	/* Storms are joined into one a second. */
 	if (m->reload.plan != NULL || deadline_is_set(&m->reload.again) ||
 	    workers_rolling(m->workers)) {
 		m->reload.pending = true;
+		return;
+	}
+	if (embedded_is_reading(m->embedded)) {
+		log_info("reload waits until the key service has read the present keys again");
+		again_later(m);
 		return;
 	}
 	notify_send("RELOADING=1");
@@ -130,7 +175,15 @@ void reload_ask(struct master *m)
 		    m->reload.plan->conf, m->reload.plan->workers, m->sockets, errors);
 	if (m->reload.sockets == NULL)
 		refuse(m, errors, NULL);
-	else
+	else {
+		deadline_set(m->loop, &m->reload.patience, RELOAD_KEYS_MS, keys_late);
 		embedded_feed(m->embedded, m->reload.plan, fed, m);
+	}
 	conf_errors_free(errors);
+}
+
+void reload_serving(struct master *m)
+{
+	if (m->reload.pending)
+		again_later(m);
 }

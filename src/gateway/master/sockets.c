@@ -58,7 +58,7 @@ static void remove_stale(const struct endpoint *at)
 }
 
 /* The first slot's socket picks the port, where it is 0. */
-static int open_slot(struct address *a, unsigned slot)
+static int open_slot(struct address *a, unsigned slot, bool served)
 {
 	int fd;
 
@@ -66,10 +66,17 @@ static int open_slot(struct address *a, unsigned slot)
 		return fcntl(a->fds[0], F_DUPFD_CLOEXEC, 0);
 	if (slot == 0)
 		remove_stale(&a->at);
-	fd = listener_socket(&a->at, true);
+	fd = listener_bind(&a->at, true);
 	if (fd < 0 && errno == EAFNOSUPPORT && a->text[0] == '*' &&
 	    endpoint_of_ip(&a->at, "0.0.0.0", endpoint_port(&a->at)) == 0)
-		fd = listener_socket(&a->at, true); /* a machine without IPv6 */
+		fd = listener_bind(&a->at, true); /* a machine without IPv6 */
+	if (fd >= 0 && !served && listener_listen(fd) != 0) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		return -1;
+	}
 	if (fd >= 0 && slot == 0) {
 		a->at.len = sizeof a->at.addr;
 		getsockname(fd, (struct sockaddr *)&a->at.addr, &a->at.len);
@@ -99,6 +106,15 @@ static int in_use(const struct endpoint *at)
 	return rc;
 }
 
+/* A port of our own, under another address: "*:443" becomes "10.0.0.1:443". */
+static bool port_is_ours(const struct sockets *old, const struct endpoint *at)
+{
+	for (size_t i = 0; old != NULL && i < old->n; i++)
+		if (endpoint_port(&old->addresses[i].at) == endpoint_port(at))
+			return true;
+	return false;
+}
+
 static int open_address(struct address *a, unsigned slots, const struct sockets *old)
 {
 	const struct address *before = find(old, a->text);
@@ -106,11 +122,12 @@ static int open_address(struct address *a, unsigned slots, const struct sockets 
 
 	if (before != NULL)
 		a->at = before->at;
-	else if (endpoint_parse(&a->at, a->text) != 0 || in_use(&a->at))
+	else if (endpoint_parse(&a->at, a->text) != 0 ||
+		 (!port_is_ours(old, &a->at) && in_use(&a->at)))
 		return -1;
 	for (unsigned slot = 0; slot < slots; slot++) {
 		a->fds[slot] = slot < had ? fcntl(before->fds[slot], F_DUPFD_CLOEXEC, 0)
-					  : open_slot(a, slot);
+					  : open_slot(a, slot, had > 0);
 		if (a->fds[slot] < 0)
 			return -1;
 	}
@@ -164,6 +181,8 @@ struct sockets *sockets_open(const struct gateway_conf *conf, unsigned slots,
 		}
 	}
 	if (failed || set->addresses == NULL) {
+		if (set->addresses != NULL)
+			sockets_unlink(set, old);
 		sockets_free(set);
 		return NULL;
 	}
@@ -202,13 +221,25 @@ int sockets_fd(const struct sockets *set, size_t listener, unsigned slot)
 	return set->addresses[listener].fds[slot];
 }
 
-void sockets_unlink(const struct sockets *set)
+int sockets_mode(const struct sockets *set, size_t listener)
+{
+	return set->addresses[listener].mode;
+}
+
+int sockets_listen(const struct sockets *set, size_t listener, unsigned slot)
+{
+	return listener_listen(sockets_fd(set, listener, slot));
+}
+
+void sockets_unlink(const struct sockets *set, const struct sockets *kept)
 {
 	for (size_t i = 0; i < set->n; i++) {
-		const struct sockaddr_un *un = (const struct sockaddr_un *)&set->addresses[i]
-						   .at.addr;
+		const struct address *a = &set->addresses[i];
+		const struct sockaddr_un *un = (const struct sockaddr_un *)&a->at.addr;
 
-		if (un->sun_family == AF_UNIX && un->sun_path[0] != '\0')
+		/* Without a descriptor it was not opened: the file is somebody else's. */
+		if (a->fds != NULL && a->fds[0] >= 0 && un->sun_family == AF_UNIX &&
+		    un->sun_path[0] != '\0' && find(kept, a->text) == NULL)
 			unlink(un->sun_path);
 	}
 }

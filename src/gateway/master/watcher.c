@@ -17,7 +17,8 @@
 
 #include "base/poison.h"
 
-enum { WATCHER_BACKOFF_MS = 1000, WATCHER_SILENT_MS = 10000 };
+/* WATCHER_SILENT_LOOKS: looks, one a second, without a new beat. */
+enum { WATCHER_BACKOFF_MS = 1000, WATCHER_SILENT_LOOKS = 10 };
 
 struct watcher {
 	struct watcher_params params;
@@ -25,6 +26,8 @@ struct watcher {
 	pid_t pid; /* 0: not running */
 	struct channel *channel;
 	struct deadline restart;
+	uint64_t beat; /* the last that was seen, and for how many looks since */
+	unsigned missed;
 	bool stopping, replacing;
 	struct resolved parsed; /* what was last heard */
 };
@@ -102,8 +105,7 @@ static int spawn(struct watcher *w)
 		return -1;
 	}
 	w->pid = pid;
-	counter_set(counters_cell_of(w->params.counters, ROLES_BEAT, ROLES_CELL_MONITOR),
-	    loop_now_ms(w->params.loop));
+	w->missed = 0;
 	return 0;
 }
 
@@ -149,10 +151,13 @@ void watcher_watch(struct watcher *w)
 	uint64_t beat = counter_get(
 	    counters_cell_of(w->params.counters, ROLES_BEAT, ROLES_CELL_MONITOR));
 
-	if (w->pid == 0 || loop_now_ms(w->params.loop) < beat + WATCHER_SILENT_MS)
+	w->missed = beat == w->beat ? w->missed + 1 : 0;
+	w->beat = beat;
+	if (w->pid == 0 || w->missed < WATCHER_SILENT_LOOKS)
 		return;
 	log_errorx("the monitor (process %d) has not beaten for %d s: ended and replaced",
-	    (int)w->pid, WATCHER_SILENT_MS / 1000);
+	    (int)w->pid, WATCHER_SILENT_LOOKS);
+	w->missed = 0;
 	kill(w->pid, SIGKILL);
 }
 

@@ -7,20 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "gateway/master/memfile.h"
-#include "gateway/master/names.h"
-#include "gateway/roles.h"
-#include "proc/channel.h"
-#include "proc/child.h"
+#include "gateway/master/workers_private.h"
 
 #include "base/poison.h"
 
@@ -29,118 +24,42 @@ enum {
 	WORKERS_BACKOFF_MAX_MS = 10000,
 	WORKERS_LIVED_MS = 10000, /* longer: the next start comes at once */
 	WORKERS_NEIGHBOUR_MS = 100, /* a slot without a worker for so long goes to a neighbour */
-	WORKERS_SILENT_MS = 5000, /* without a beat: ended and replaced */
+	/* Looks, one a second, without a new beat: then it is ended and replaced. Looks and not time, so
+	 * that after a stop of the whole family (Ctrl-Z, a paused machine) nobody is late. */
+	WORKERS_SILENT_LOOKS = 5,
+	WORKERS_START_LOOKS = 30, /* a large configuration is read before the first beat */
 	WORKERS_GENERATIONS_MAX = 2, /* that drain; older ones are stopped */
 };
 
-enum process_state { PROCESS_STARTING, PROCESS_READY, PROCESS_DRAINING };
-
-struct process {
-	TAILQ_ENTRY(process) link;
-	struct workers *workers;
-	pid_t pid;
-	struct channel *channel; /* NULL: closed */
-	unsigned slot, cell, generation;
-	enum process_state state;
-	uint64_t started_ms;
-	bool silent; /* was sent SIGKILL */
-};
-
-struct slot {
-	struct process *current, *next;
-	unsigned backoff_ms;
-	unsigned neighbour; /* who serves it now; == its own number: nobody else */
-	struct deadline restart, orphaned;
-	struct workers *workers;
-};
-
-struct workers {
-	struct workers_params params;
-	const struct plan *plan;
-	const struct sockets *sockets;
-	int config_fd, selfsigned_fd;
-	unsigned generation, slots_n;
-	struct slot slots[ROLES_WORKERS_MAX];
-	TAILQ_HEAD(, process) processes;
-	struct names names;
-	bool rolling, draining;
-};
-
 static void roll_on(struct workers *w);
-static struct process *spawn(struct workers *w, unsigned slot);
-
-/* ---- sockets to workers */
-
-static void give_slot(struct workers *w, struct process *to, unsigned slot)
-{
-	if (to->channel == NULL || slot >= sockets_slots(w->sockets))
-		return;
-	for (size_t i = 0; i < sockets_listeners(w->sockets); i++) {
-		int fd = sockets_fd(w->sockets, i, slot);
-
-		if (channel_send(to->channel, &fd, 1, "listen %u %zu", slot, i) != 0)
-			log_warnx("worker %u takes no messages", to->slot);
-	}
-}
-
-static void take_back(struct workers *w, unsigned slot)
-{
-	struct slot *s = &w->slots[slot];
-	struct process *p = s->neighbour != slot ? w->slots[s->neighbour].current : NULL;
-
-	if (p != NULL && p->channel != NULL)
-		channel_send(p->channel, NULL, 0, "unlisten %u", slot);
-	s->neighbour = slot;
-}
-
-/* Nobody serves this slot's sockets for a while: the next ready worker does so besides its own. */
-static void orphaned_cb(struct deadline *deadline)
-{
-	struct slot *s = CONTAINER_OF(deadline, struct slot, orphaned);
-	struct workers *w = s->workers;
-	unsigned slot = (unsigned)(s - w->slots);
-
-	if (s->current != NULL || w->draining)
-		return;
-	for (unsigned i = 1; i < ROLES_WORKERS_MAX; i++) {
-		unsigned other = (slot + i) % ROLES_WORKERS_MAX;
-		struct process *p = w->slots[other].current;
-
-		if (p == NULL || p->state != PROCESS_READY)
-			continue;
-		s->neighbour = other;
-		give_slot(w, p, slot);
-		return;
-	}
-	deadline_set(w->params.loop, &s->orphaned, WORKERS_NEIGHBOUR_MS, orphaned_cb);
-}
-
-/* Slots whose number of workers shrank, and those that this one served for a neighbour, find another. */
-static void leave_orphans(struct workers *w, unsigned gone)
-{
-	for (unsigned i = 0; i < ROLES_WORKERS_MAX; i++) {
-		struct slot *s = &w->slots[i];
-
-		if (i != gone && s->current == NULL && s->neighbour == gone && w->sockets != NULL &&
-		    i < sockets_slots(w->sockets)) {
-			s->neighbour = i;
-			deadline_set(w->params.loop, &s->orphaned, 0, orphaned_cb);
-		}
-	}
-}
-
+static void roll_over(struct workers *w, int failed);
+static void replace(struct workers *w, const struct process *p);
 /* ---- the life of a process */
+
+/* Generations that have a draining process and are newer than this one. */
+static unsigned newer_generations(const struct workers *w, unsigned generation)
+{
+	unsigned n = 0, seen = generation;
+	struct process *p;
+
+	/* Processes lie in the order of their starts, and so of their generations. */
+	TAILQ_FOREACH (p, &w->processes, link)
+		if (p->state == PROCESS_DRAINING && p->generation > seen) {
+			seen = p->generation;
+			n++;
+		}
+	return n;
+}
 
 static void drain_process(struct workers *w, struct process *p)
 {
-	unsigned newest = w->generation;
-
 	p->state = PROCESS_DRAINING;
+	slots_left(w, p);
 	if (p->channel != NULL)
 		channel_send(p->channel, NULL, 0, "drain");
 	TAILQ_FOREACH (p, &w->processes, link)
-		if (p->state == PROCESS_DRAINING &&
-		    newest - p->generation > WORKERS_GENERATIONS_MAX && p->channel != NULL)
+		if (p->state == PROCESS_DRAINING && p->channel != NULL &&
+		    newer_generations(w, p->generation) >= WORKERS_GENERATIONS_MAX)
 			channel_send(p->channel, NULL, 0, "stop");
 }
 
@@ -152,20 +71,36 @@ static void is_ready(struct process *p)
 
 	if (p->state != PROCESS_STARTING)
 		return;
-	if (w->draining) {
+	if (s->next == p)
+		s->next = NULL;
+	if (w->draining || p->slot >= w->slots_n) { /* there are to be fewer by now */
 		drain_process(w, p);
 		return;
 	}
 	p->state = PROCESS_READY;
 	names_tell(&w->names, p->channel);
-	give_slot(w, p, p->slot);
-	take_back(w, p->slot);
-	deadline_clear(w->params.loop, &s->orphaned);
+	slots_taken(w, p);
 	s->current = p;
-	s->next = NULL;
 	if (old != NULL)
 		drain_process(w, old);
 	roll_on(w);
+}
+
+/* Somebody told the process itself to end, and it does: in order, and not for good. */
+static void is_leaving(struct process *p)
+{
+	struct workers *w = p->workers;
+	struct slot *s = &w->slots[p->slot];
+
+	if (p->state != PROCESS_READY || w->draining)
+		return;
+	log_info("worker %u (process %d) was told to end: another takes its place", p->slot,
+	    (int)p->pid);
+	if (s->current == p)
+		s->current = NULL;
+	p->state = PROCESS_DRAINING;
+	slots_left(w, p);
+	replace(w, p);
 }
 
 static void on_message(void *arg, char *text, int *fds, int fds_n)
@@ -176,6 +111,8 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 		close(fds[i]);
 	if (strcmp(text, "ready") == 0)
 		is_ready(p);
+	else if (strcmp(text, "leaving") == 0)
+		is_leaving(p);
 }
 
 static void on_closed(void *arg)
@@ -188,16 +125,26 @@ static void on_closed(void *arg)
 
 static const struct channel_events process_events = { on_message, on_closed };
 
-/* Two cells a slot, taken in turn: the old worker still counts in its own while it drains. */
-static unsigned free_cell(struct workers *w, unsigned slot)
+static bool cell_is_taken(const struct workers *w, unsigned cell)
 {
-	unsigned cell = 2 * slot;
-	struct process *p;
+	const struct process *p;
 
 	TAILQ_FOREACH (p, &w->processes, link)
 		if (p->cell == cell)
-			return cell + 1;
-	return cell;
+			return true;
+	return false;
+}
+
+/* A process's own, for as long as it lives: one that drains still counts in its cell. */
+static unsigned free_cell(const struct workers *w, unsigned slot)
+{
+	for (unsigned i = 0; i < ROLES_CELL_MONITOR; i++) {
+		unsigned cell = (2 * slot + i) % ROLES_CELL_MONITOR;
+
+		if (!cell_is_taken(w, cell))
+			return cell;
+	}
+	return 2 * slot; /* more processes than cells: its counts are mixed with another's */
 }
 
 static struct process *process_new(struct workers *w, unsigned slot, int channel_fd)
@@ -211,14 +158,15 @@ static struct process *process_new(struct workers *w, unsigned slot, int channel
 	p->workers = w;
 	p->slot = slot;
 	p->cell = free_cell(w, slot);
-	p->generation = w->generation;
+	p->generation = w->now.generation;
 	p->started_ms = loop_now_ms(w->params.loop);
 	p->channel = channel_new(w->params.loop, channel_fd, &process_events, p);
 	if (p->channel == NULL) {
 		free(p);
 		return NULL;
 	}
-	counter_set(counters_cell_of(w->params.counters, ROLES_BEAT, p->cell), p->started_ms);
+	p->beat = p->started_ms;
+	counter_set(counters_cell_of(w->params.counters, ROLES_BEAT, p->cell), p->beat);
 	TAILQ_INSERT_TAIL(&w->processes, p, link);
 	return p;
 }
@@ -247,11 +195,11 @@ static struct process *spawn(struct workers *w, unsigned slot)
 	}
 	pid = roles_spawn("worker", &(struct roles_spawn){ .slot = slot,
 					.cell = p->cell,
-					.uid = w->plan->gateway.uid,
-					.gid = w->plan->gateway.gid,
+					.uid = w->now.plan->gateway.uid,
+					.gid = w->now.plan->gateway.gid,
 					.keys = &w->params.keys,
 					.cache = &w->params.cache,
-					.config = w->config_fd,
+					.config = w->now.config_fd,
 					.counters = w->params.counters_fd,
 					.token = w->params.token_fd,
 					.channel = pair[1],
@@ -271,10 +219,11 @@ static void restart_cb(struct deadline *deadline)
 {
 	struct slot *s = CONTAINER_OF(deadline, struct slot, restart);
 	struct workers *w = s->workers;
+	unsigned slot = (unsigned)(s - w->slots);
 
-	if (w->draining || s->next != NULL || s->current != NULL)
+	if (w->draining || slot >= w->slots_n || s->next != NULL || s->current != NULL)
 		return;
-	if (spawn(w, (unsigned)(s - w->slots)) == NULL)
+	if (spawn(w, slot) == NULL)
 		deadline_set(w->params.loop, &s->restart, WORKERS_BACKOFF_MAX_MS, restart_cb);
 }
 
@@ -282,13 +231,15 @@ static void replace(struct workers *w, const struct process *p)
 {
 	struct slot *s = &w->slots[p->slot];
 
+	slots_orphan(w, p->slot, WORKERS_NEIGHBOUR_MS);
+	if (w->draining || p->slot >= w->slots_n)
+		return;
 	if (loop_now_ms(w->params.loop) - p->started_ms > WORKERS_LIVED_MS)
 		s->backoff_ms = 0;
 	deadline_set(w->params.loop, &s->restart, s->backoff_ms, restart_cb);
 	s->backoff_ms = s->backoff_ms == 0 ? WORKERS_BACKOFF_MIN_MS : s->backoff_ms * 2;
 	if (s->backoff_ms > WORKERS_BACKOFF_MAX_MS)
 		s->backoff_ms = WORKERS_BACKOFF_MAX_MS;
-	deadline_set(w->params.loop, &s->orphaned, WORKERS_NEIGHBOUR_MS, orphaned_cb);
 }
 
 static void zero_gauge(void *arg, const char *name, uint64_t sum)
@@ -315,31 +266,25 @@ static void say_end(const struct process *p, int status)
 static void process_ended(struct workers *w, struct process *p, int status)
 {
 	struct slot *s = &w->slots[p->slot];
+	bool ours = s->current == p || s->next == p, starting = s->next == p;
 
 	counters_each(w->params.counters, zero_gauge, p);
-	if (p->state == PROCESS_DRAINING || w->draining) {
-		if (s->current == p)
-			s->current = NULL;
-		if (s->next == p)
-			s->next = NULL;
+	if (s->current == p)
+		s->current = NULL;
+	if (starting)
+		s->next = NULL;
+	slots_left(w, p);
+	if (!ours || w->draining) {
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+			say_end(p, status);
 		return;
 	}
 	say_end(p, status);
-	if (s->next == p) {
-		s->next = NULL;
-		if (w->rolling) {
-			w->rolling = false;
-			w->params.rolled(w->params.arg,
-			    WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
-									  : EXIT_RUNTIME);
-			return;
-		}
+	if (starting && w->rolling)
+		roll_over(w, WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
+									   : EXIT_RUNTIME);
+	if (s->current == NULL)
 		replace(w, p);
-	} else if (s->current == p) {
-		s->current = NULL;
-		leave_orphans(w, p->slot);
-		replace(w, p);
-	}
 }
 
 bool workers_ended(struct workers *w, pid_t pid, int status)
@@ -360,6 +305,39 @@ bool workers_ended(struct workers *w, pid_t pid, int status)
 
 /* ---- rolling over to a new plan */
 
+/* Slots that there are no more: their sockets stay, a neighbour serves them. */
+static void drop_surplus(struct workers *w)
+{
+	for (unsigned i = w->slots_n; i < ROLES_WORKERS_MAX; i++) {
+		struct slot *s = &w->slots[i];
+		struct process *p = s->current;
+
+		deadline_clear(w->params.loop, &s->restart);
+		s->current = NULL;
+		if (p != NULL)
+			drain_process(w, p);
+		if (i < sockets_slots(w->now.sockets))
+			slots_orphan(w, i, 0);
+	}
+}
+
+static void forget(struct in_force *what)
+{
+	if (what->config_fd >= 0)
+		close(what->config_fd);
+	*what = (struct in_force){ .config_fd = -1 };
+}
+
+static void roll_over(struct workers *w, int failed)
+{
+	w->rolling = false;
+	if (failed == 0) {
+		forget(&w->before);
+		drop_surplus(w);
+	}
+	w->params.rolled(w->params.arg, failed);
+}
+
 static void roll_on(struct workers *w)
 {
 	if (!w->rolling || w->draining)
@@ -368,28 +346,18 @@ static void roll_on(struct workers *w)
 		if (w->slots[i].next != NULL)
 			return;
 	for (unsigned i = 0; i < w->slots_n; i++) {
-		struct process *p = w->slots[i].current;
-
-		if (p != NULL && p->generation == w->generation)
-			continue;
-		deadline_clear(w->params.loop, &w->slots[i].restart);
-		if (spawn(w, i) != NULL)
-			return;
-		w->rolling = false;
-		w->params.rolled(w->params.arg, EXIT_RUNTIME);
-		return;
-	}
-	w->rolling = false;
-	for (unsigned i = w->slots_n; i < ROLES_WORKERS_MAX; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->current != NULL)
-			drain_process(w, s->current);
-		s->current = NULL;
-		if (i < sockets_slots(w->sockets))
-			deadline_set(w->params.loop, &s->orphaned, 0, orphaned_cb);
+		if (s->current != NULL && s->current->generation == w->now.generation)
+			continue;
+		if (spawn(w, i) != NULL) {
+			deadline_clear(w->params.loop, &s->restart);
+			return;
+		}
+		roll_over(w, EXIT_RUNTIME);
+		return;
 	}
-	w->params.rolled(w->params.arg, 0);
+	roll_over(w, 0);
 }
 
 int workers_use(
@@ -401,15 +369,28 @@ int workers_use(
 
 	if (fd < 0)
 		return -1;
-	if (w->config_fd >= 0)
-		close(w->config_fd);
-	w->config_fd = fd;
+	forget(&w->before);
+	w->before = w->now;
+	w->now = (struct in_force){ plan, sockets, fd, ++w->generations };
 	w->selfsigned_fd = selfsigned_fd;
-	w->plan = plan;
-	w->sockets = sockets;
 	w->slots_n = plan->workers;
-	w->generation++;
 	return 0;
+}
+
+void workers_go_back(struct workers *w)
+{
+	forget(&w->now);
+	w->now = w->before;
+	w->now.generation = ++w->generations;
+	w->before = (struct in_force){ .config_fd = -1 };
+	w->slots_n = w->now.plan->workers;
+	drop_surplus(w);
+	/* Those that the roll was about to start, or that ended meanwhile. */
+	for (unsigned i = 0; i < w->slots_n; i++)
+		if (w->slots[i].current == NULL && w->slots[i].next == NULL &&
+		    !deadline_is_set(&w->slots[i].restart))
+			deadline_set(w->params.loop, &w->slots[i].restart, WORKERS_BACKOFF_MIN_MS,
+			    restart_cb);
 }
 
 void workers_selfsigned(struct workers *w, int fd)
@@ -421,10 +402,8 @@ void workers_start(struct workers *w)
 {
 	w->rolling = true;
 	for (unsigned i = 0; i < w->slots_n && w->rolling; i++)
-		if (spawn(w, i) == NULL) {
-			w->rolling = false;
-			w->params.rolled(w->params.arg, EXIT_RUNTIME);
-		}
+		if (spawn(w, i) == NULL)
+			roll_over(w, EXIT_RUNTIME);
 }
 
 void workers_roll(struct workers *w)
@@ -462,7 +441,7 @@ void workers_resolved(struct workers *w, const char *text)
 /* Opened here: workers have given up the right to, where the folder is not theirs. */
 void workers_reopen(struct workers *w)
 {
-	const char *path = w->plan->conf->access_log.file;
+	const char *path = w->now.plan != NULL ? w->now.plan->conf->access_log.file : NULL;
 	bool own = path != NULL && strcmp(path, "stderr") != 0;
 	struct process *p;
 	struct stat st;
@@ -512,18 +491,21 @@ bool workers_gone(const struct workers *w)
 
 void workers_watch(struct workers *w)
 {
-	uint64_t now = loop_now_ms(w->params.loop);
 	struct process *p;
 
 	TAILQ_FOREACH (p, &w->processes, link) {
+		unsigned most = p->state == PROCESS_STARTING ? WORKERS_START_LOOKS
+							     : WORKERS_SILENT_LOOKS;
 		uint64_t beat = counter_get(
 		    counters_cell_of(w->params.counters, ROLES_BEAT, p->cell));
 
-		if (now < beat + WORKERS_SILENT_MS || p->silent)
+		p->missed = beat == p->beat ? p->missed + 1 : 0;
+		p->beat = beat;
+		if (p->missed < most || p->silent)
 			continue;
 		p->silent = true;
-		log_errorx("worker %u (process %d) has not beaten for %d s: ended and replaced",
-		    p->slot, (int)p->pid, WORKERS_SILENT_MS / 1000);
+		log_errorx("worker %u (process %d) has not beaten for %u s: ended and replaced",
+		    p->slot, (int)p->pid, most);
 		kill(p->pid, SIGKILL);
 	}
 }
@@ -535,12 +517,10 @@ struct workers *workers_new(const struct workers_params *params)
 	if (w == NULL)
 		return NULL;
 	w->params = *params;
-	w->config_fd = w->selfsigned_fd = -1;
+	w->now.config_fd = w->before.config_fd = w->selfsigned_fd = -1;
 	TAILQ_INIT(&w->processes);
-	for (unsigned i = 0; i < ROLES_WORKERS_MAX; i++) {
+	for (unsigned i = 0; i < ROLES_WORKERS_MAX; i++)
 		w->slots[i].workers = w;
-		w->slots[i].neighbour = i;
-	}
 	return w;
 }
 
@@ -557,7 +537,7 @@ void workers_free(struct workers *w)
 		deadline_clear(w->params.loop, &w->slots[i].orphaned);
 	}
 	names_clear(&w->names);
-	if (w->config_fd >= 0)
-		close(w->config_fd);
+	forget(&w->now);
+	forget(&w->before);
 	free(w);
 }

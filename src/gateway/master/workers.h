@@ -29,6 +29,7 @@ struct workers *workers_new(const struct workers_params *); /* copied */
 void workers_free(struct workers *);
 /* What new workers get: plan and sockets are borrowed until the next call; selfsigned_fd: -1 or the chain. */
 int workers_use(struct workers *, const struct plan *, const struct sockets *, int selfsigned_fd);
+void workers_go_back(struct workers *); /* after a failed roll: to what was in use before */
 void workers_selfsigned(
     struct workers *, int fd); /* another chain, for those that start from now on */
 void workers_start(struct workers *); /* all slots at once */
