@@ -24,6 +24,9 @@ int resolved_parse(char *text, struct resolved *r)
 
 	if (host == NULL || ttl == NULL || !is_host(host))
 		return -1;
+	/* strtonum(3) takes signs and spaces too. */
+	if (ttl[strspn(ttl, "0123456789")] != '\0')
+		return -1;
 	strlcpy(r->host, host, sizeof r->host);
 	r->ttl = (unsigned)strtonum(ttl, 0, RESOLVED_TTL_MAX, &why);
 	if (why != NULL)
