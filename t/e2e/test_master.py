@@ -267,7 +267,7 @@ def test_reloads_of_all_kinds_leave_no_descriptor_and_no_process(bed, ctx):
         return {t: len(proc.descriptors(p[0])) for t, p in gw.roles().items()} | {"master": len(proc.descriptors(gw.pid))}
     gw.reload()
     wait.until(lambda: settled(gw), 10, "the old ones are gone")
-    before = descriptors()
+    before = wait.until(descriptors, 5, "a look at all")
     for bad in ({**good, "sites": []}, {**good, "private_keys": ["/nowhere.key"]}):
         told = len(gw.output())
         gw.write(bad)
@@ -276,7 +276,7 @@ def test_reloads_of_all_kinds_leave_no_descriptor_and_no_process(bed, ctx):
     for _ in range(4):
         gw.reload(good)
         wait.until(lambda: settled(gw), 10, "the old ones are gone")
-    after = descriptors()
+    after = wait.until(descriptors, 5, "a look at all")
     assert {t: n for t, n in after.items() if n > before.get(t, 0)} == {}
     assert zombies(gw) == []
 
@@ -443,7 +443,7 @@ def test_the_quick_form_survives_the_end_of_its_key_process(bed, ctx):
         with client.Client(gw.port, loose) as c:
             return c.get("/").status == 200 and c.certificate() != first
     wait.until(renewed, 15, "service with another certificate", every=0.1)
-    wait.until(lambda: not gw.draining(), 10, "the old ones are gone")
+    calm(gw, len(gw.workers()))
     assert all(client.get(gw.port, loose)[0].status == 200 for _ in range(8))
 
 

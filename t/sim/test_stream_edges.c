@@ -1,0 +1,236 @@
+/*
+ * test_stream_edges.c: what an edge-triggered descriptor can lose: pauses, ends that come with data,
+ * resets, and bounds against a peer that does not read; and that none of it keeps the processor busy.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "stream_bed.h"
+
+#include "base/poison.h"
+
+/* ---- reading */
+
+static void what_is_left_unread_is_bounded_and_goes_on_when_consumed_later(void **state)
+{
+	enum { ALL = 600 * 1000 };
+	struct stream_bed *bed = *state;
+	char *block = calloc(1, ALL);
+	size_t sent = 0, taken = 0;
+
+	stream_bed_plain(bed);
+	bed->user.leaves = true;
+	while (taken < ALL) {
+		size_t lies = stream_input(bed->user.stream).len;
+
+		if (sent < ALL) {
+			ssize_t n = send(bed->fd, block + sent, ALL - sent, MSG_NOSIGNAL);
+
+			sent += n > 0 ? (size_t)n : 0;
+		}
+		sim_turn(bed->loop);
+		assert_true(
+		    stream_input(bed->user.stream).len < STREAM_INPUT_MAX + STREAM_READ_MAX);
+		if (lies < STREAM_INPUT_MAX && taken + lies < ALL)
+			continue;
+		/* Not from within input(): nobody but this call says that there is room again. */
+		stream_consume(bed->user.stream, lies);
+		taken += lies;
+	}
+	assert_int_equal(taken, ALL);
+	free(block);
+}
+
+static void a_pause_keeps_data_and_end_for_later(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	stream_pause(bed->user.stream);
+	stream_bed_far_says(bed, "last words");
+	shutdown(bed->fd, SHUT_WR);
+	stream_bed_is_idle(bed);
+	assert_int_equal(bed->user.inputs, 0);
+	stream_resume(bed->user.stream);
+	sim_until(bed->loop, bed->user.ended == 1);
+	assert_string_equal(bed->user.text, "last words");
+	stream_bed_is_idle(bed);
+	assert_int_equal(bed->user.ended, 1);
+	/* Half is open still. */
+	stream_bed_say(bed, 5);
+	sim_until(bed->loop, stream_bed_far_reads(bed) == 5);
+	assert_int_equal(bed->user.closed, 0);
+}
+
+static void a_pause_from_within_input_holds_at_once(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	bed->user.pauses_after_input = true;
+	stream_pause(bed->user.stream);
+	for (int i = 0; i < 5; i++) {
+		stream_bed_far_says(bed, "x");
+		sim_while(bed->loop, 5, bed->user.got == (size_t)i);
+		stream_resume(bed->user.stream);
+		sim_until(bed->loop, bed->user.got == (size_t)i + 1);
+	}
+	assert_string_equal(bed->user.text, "xxxxx");
+}
+
+static void many_tiny_records_come_in_few_calls(void **state)
+{
+	enum { RECORDS = 400 };
+	struct stream_bed *bed = *state;
+
+	stream_bed_tls(bed);
+	stream_bed_open(bed);
+	for (int i = 0; i < RECORDS; i++)
+		assert_int_equal(SSL_write(bed->peer, "y", 1), 1);
+	sim_until(bed->loop, bed->user.got == RECORDS);
+	assert_in_range(bed->user.inputs, 1, RECORDS / 10);
+}
+
+static void the_end_comes_once_with_tls_too(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_tls(bed);
+	stream_bed_open(bed);
+	assert_int_equal(SSL_write(bed->peer, "bye", 3), 3);
+	SSL_shutdown(bed->peer);
+	shutdown(bed->fd, SHUT_WR);
+	sim_until(bed->loop, bed->user.ended == 1);
+	assert_string_equal(bed->user.text, "bye");
+	assert_false(stream_truncated(bed->user.stream));
+	stream_bed_is_idle(bed);
+	assert_int_equal(bed->user.ended, 1);
+	assert_int_equal(bed->user.closed, 0);
+}
+
+/* ---- resets */
+
+static void a_reset_behind_a_short_read_shows_to_who_expects_more(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	bed->user.expects = true;
+	stream_bed_far_says(bed, "half a mess");
+	stream_bed_far_resets(bed);
+	sim_until(bed->loop, bed->user.closed == 1);
+	assert_int_equal(bed->user.why, REASON_RESET);
+	assert_string_equal(bed->user.text, "half a mess");
+	sim_while(bed->loop, 5, bed->user.closed == 1);
+}
+
+static void a_write_that_meets_a_reset_tells_the_last_words_first(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	sim_turn(bed->loop);
+	stream_bed_far_says(bed, "413 too large");
+	stream_bed_far_resets(bed);
+	/* The events have not been looked at yet. */
+	stream_bed_say(bed, 100 * 1024);
+	assert_int_equal(bed->user.closed, 0); /* never from within a call */
+	stream_flush(bed->user.stream);
+	assert_int_equal(bed->user.closed, 0);
+	sim_until(bed->loop, bed->user.closed == 1);
+	assert_string_equal(bed->user.text, "413 too large");
+	sim_while(bed->loop, 5, bed->user.closed == 1);
+}
+
+/* ---- writing */
+
+static void finishing_flushes_all_and_drops_what_comes_after(void **state)
+{
+	enum { ALL = 4 * 100 * 1024 };
+	struct stream_bed *bed = *state;
+	size_t got = 0;
+
+	stream_bed_plain(bed);
+	stream_bed_narrow(bed);
+	for (int i = 0; i < 4; i++)
+		stream_bed_say(bed, 100 * 1024);
+	stream_finish(bed->user.stream);
+	assert_int_equal(stream_bed_say(bed, 1000), FLOW_GO);
+	assert_false(stream_finished(bed->user.stream));
+	stream_bed_is_idle(bed); /* the far end does not read */
+	sim_until(bed->loop, (got += stream_bed_far_reads(bed)) >= ALL);
+	sim_until(bed->loop, stream_finished(bed->user.stream));
+	sim_until(bed->loop, recv(bed->fd, &(char){ 0 }, 1, 0) == 0);
+	assert_int_equal(got, ALL);
+	assert_int_equal(stream_sent(bed->user.stream), ALL);
+	/* Reading goes on. */
+	stream_bed_far_says(bed, "thanks");
+	sim_until(bed->loop, strcmp(bed->user.text, "thanks") == 0);
+}
+
+static void drained_comes_once_for_each_stop(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	for (int round = 1; round <= 3; round++) {
+		while (stream_bed_say(bed, 100 * 1024) == FLOW_GO)
+			sim_turn(bed->loop);
+		assert_true(stream_queued(bed->user.stream) > STREAM_HIGH_WATER);
+		sim_while(bed->loop, 5, bed->user.drained == round - 1);
+		sim_until(bed->loop, (stream_bed_far_reads(bed), bed->user.drained == round));
+		assert_true(stream_queued(bed->user.stream) <= STREAM_LOW_WATER);
+		stream_bed_far_reads(bed);
+		sim_while(bed->loop, 5, bed->user.drained == round);
+	}
+}
+
+/* KeyUpdates make the other side write; whoever sends them without end and reads nothing ends. */
+static void a_peer_that_makes_it_write_and_does_not_read_ends(void **state)
+{
+	struct stream_bed *bed = *state;
+	int n = 0;
+
+	stream_bed_tls(bed);
+	stream_bed_open(bed);
+	stream_bed_narrow(bed);
+	for (; n < 200000 && bed->user.closed == 0; n++) {
+		if (SSL_get_key_update_type(bed->peer) == SSL_KEY_UPDATE_NONE)
+			SSL_key_update(bed->peer, SSL_KEY_UPDATE_REQUESTED);
+		if (SSL_do_handshake(bed->peer) != 1)
+			sim_turn(bed->loop);
+		else if (n % 64 == 0)
+			assert_int_equal(loop_turn(bed->loop), 0);
+		if (bed->user.closed == 0)
+			assert_true(stream_queued(bed->user.stream) < 800 * 1024);
+	}
+	assert_int_equal(bed->user.closed, 1);
+	assert_int_equal(bed->user.why, REASON_GLITCHES);
+}
+
+int main(void)
+{
+#define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_bed_setup, stream_bed_teardown)
+	const struct CMUnitTest tests[] = {
+		STREAM_TEST(what_is_left_unread_is_bounded_and_goes_on_when_consumed_later),
+		STREAM_TEST(a_pause_keeps_data_and_end_for_later),
+		STREAM_TEST(a_pause_from_within_input_holds_at_once),
+		STREAM_TEST(many_tiny_records_come_in_few_calls),
+		STREAM_TEST(the_end_comes_once_with_tls_too),
+		STREAM_TEST(a_reset_behind_a_short_read_shows_to_who_expects_more),
+		STREAM_TEST(a_write_that_meets_a_reset_tells_the_last_words_first),
+		STREAM_TEST(finishing_flushes_all_and_drops_what_comes_after),
+		STREAM_TEST(drained_comes_once_for_each_stop),
+		STREAM_TEST(a_peer_that_makes_it_write_and_does_not_read_ends),
+	};
+
+	return cmocka_run_group_tests_name("stream_edges", tests, NULL, NULL);
+}
