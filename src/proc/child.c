@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,12 @@
 extern char **environ;
 
 enum { CHILD_FIRST = 3, CHILD_NAMES_MAX = 1024, CHILD_FAILED = 127 };
+
+/* Of two that have one name, getenv(3) takes the first. */
+static bool is_replaced(const char *inherited, const char *own)
+{
+	return own != NULL && strncmp(inherited, own, strcspn(own, "=") + 1) == 0;
+}
 
 /* A copy of the environment with ours in it; the strings stay where they are. */
 static char **make_env(char *const *own, size_t own_n)
@@ -31,7 +38,8 @@ static char **make_env(char *const *own, size_t own_n)
 	if (env == NULL)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
-		if (strncmp(environ[i], "LISTEN_", 7) != 0)
+		if (strncmp(environ[i], "LISTEN_", 7) != 0 &&
+		    !is_replaced(environ[i], own[own_n - 1]))
 			env[at++] = environ[i];
 	for (size_t i = 0; i < own_n; i++)
 		if (own[i] != NULL)
@@ -39,14 +47,17 @@ static char **make_env(char *const *own, size_t own_n)
 	return env;
 }
 
-static void join_names(char *text, size_t size, const struct child_fd *fds, size_t n)
+/* -1: they do not fit. */
+static int join_names(char *text, size_t size, const struct child_fd *fds, size_t n)
 {
-	strlcpy(text, "LISTEN_FDNAMES=", size);
+	size_t len = strlcpy(text, "LISTEN_FDNAMES=", size);
+
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			strlcat(text, ":", size);
-		strlcat(text, fds[i].name, size);
+		len = strlcat(text, fds[i].name, size);
 	}
+	return len < size ? 0 : -1;
 }
 
 /* Decimal without snprintf, which is not async-signal-safe. */
@@ -106,17 +117,16 @@ pid_t child_spawn(
 	pid_t pid;
 	int err;
 
-	if (n > CHILD_FDS_MAX) {
+	if (n > CHILD_FDS_MAX || join_names(names, sizeof names, fds, n) != 0) {
 		errno = E2BIG;
 		return -1;
 	}
 	snprintf(count, sizeof count, "LISTEN_FDS=%zu", n);
-	join_names(names, sizeof names, fds, n);
 	memcpy(pid_text, pid_is, sizeof pid_is);
 	own[0] = count;
 	own[1] = names;
 	own[2] = pid_text;
-	own[3] = (char *)(uintptr_t)env;
+	own[3] = (char *)(uintptr_t)env; /* last: make_env() */
 	all = make_env(own, 4);
 	if (all == NULL)
 		return -1;

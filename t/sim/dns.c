@@ -62,7 +62,7 @@ static void put_records(struct answer *a, const struct dns_name *name, int type)
 	for (size_t i = 0; i < DNS_ADDRESSES_MAX && name->addresses[i] != NULL; i++) {
 		bool v6 = strchr(name->addresses[i], ':') != NULL;
 		uint8_t record[12 + 16] = { 0xc0, HEADER, 0, (uint8_t)type, 0, 1 };
-		uint32_t ttl = htonl(name->ttl);
+		uint32_t ttl = htonl(name->ttl + (uint32_t)(name->ttl_step * a->bytes[7]));
 
 		if (v6 != (type == TYPE_AAAA))
 			continue;

@@ -24,6 +24,7 @@ struct dns_name {
 	const char *name; /* with no dot at the end */
 	enum dns_way way;
 	uint32_t ttl; /* s */
+	int ttl_step; /* each further record of a family has so much more */
 	const char *addresses[DNS_ADDRESSES_MAX]; /* of both families, in order; NULL ends them */
 };
 

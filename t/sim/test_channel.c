@@ -368,6 +368,40 @@ static void a_short_text_does_not_overtake_those_that_wait(void **state)
 	free(filler);
 }
 
+static void what_waits_goes_first_though_there_is_room_again(void **state)
+{
+	struct bed *bed = *state;
+	char *filler = filler_new(), *got = malloc(CHANNEL_TEXT_MAX);
+	int fds[2], n, next = 0;
+	ssize_t len;
+
+	assert_non_null(got);
+	channel_free(bed->a.channel);
+	channel_free(bed->b.channel);
+	bed->b.channel = NULL;
+	assert_int_equal(channel_pair(fds), 0);
+	bed->a.channel = channel_new(bed->loop, fds[0], &events, &bed->a);
+	assert_non_null(bed->a.channel);
+	for (n = 0; n < 100; n++)
+		assert_int_equal(channel_send(bed->a.channel, NULL, 0, "%d %s", n, filler), 0);
+	/* Room is made without a turn of the sender's loop, which has not sent what waits yet. */
+	for (; next < 2; next++) {
+		assert_true(recv(fds[1], got, CHANNEL_TEXT_MAX, 0) > 0);
+		assert_int_equal(strtol(got, NULL, 10), next);
+	}
+	assert_int_equal(channel_send(bed->a.channel, NULL, 0, "%d", n), 0);
+	while (next <= n) {
+		len = recv(fds[1], got, CHANNEL_TEXT_MAX, 0);
+		if (len > 0)
+			assert_int_equal(strtol(got, NULL, 10), next++);
+		else
+			sim_turn(bed->loop);
+	}
+	close(fds[1]);
+	free(filler);
+	free(got);
+}
+
 static void descriptors_wait_too_though_the_sender_closes_its_own(void **state)
 {
 	struct bed *bed = *state;
@@ -520,6 +554,7 @@ int main(void)
 		CHANNEL_TEST(a_short_text_does_not_overtake_those_that_wait),
 		CHANNEL_TEST(short_texts_wait_by_the_thousand),
 		CHANNEL_TEST(descriptors_that_wait_are_bounded),
+		CHANNEL_TEST(what_waits_goes_first_though_there_is_room_again),
 		CHANNEL_TEST(descriptors_wait_too_though_the_sender_closes_its_own),
 		CHANNEL_TEST(freeing_closes_what_waits),
 		CHANNEL_TEST(the_end_is_told_once_after_the_last_message),

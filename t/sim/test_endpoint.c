@@ -16,10 +16,6 @@
 
 #include "base/poison.h"
 
-#define U108                                                                                       \
-	"/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567"  \
-	"8901234567890123456789"
-
 static const struct {
 	const char *text, *back; /* back NULL: the same */
 	int family;
@@ -51,6 +47,7 @@ static const char *const bad[] = {
 	"127.0.0.1:65536",
 	"127.0.0.1:99999",
 	"127.0.0.1:100000",
+	"127.0.0.1:000080",
 	"127.0.0.1:-1",
 	"127.0.0.1:+1",
 	"127.0.0.1: 80",
@@ -80,7 +77,6 @@ static const char *const bad[] = {
 	"[*]:80",
 	"unix",
 	"unix:",
-	"unix:" U108,
 	"UNIX:/path",
 	"http://127.0.0.1:80",
 	"1111111111111111111111111111111111111111111111111111111111111111111111111111111111:80",
@@ -122,7 +118,7 @@ static void what_is_no_address_is_refused(void **state)
 static void the_lengths_are_those_that_the_kernel_wants(void **state)
 {
 	struct endpoint e;
-	char path[128] = "unix:";
+	char path[5 + sizeof e.addr] = "unix:";
 
 	(void)state;
 	assert_int_equal(endpoint_parse(&e, "1.2.3.4:5"), 0);
@@ -133,8 +129,11 @@ static void the_lengths_are_those_that_the_kernel_wants(void **state)
 	assert_int_equal(e.len, offsetof(struct sockaddr_un, sun_path) + 4);
 	assert_int_equal(endpoint_parse(&e, "unix:@ab"), 0);
 	assert_int_equal(e.len, offsetof(struct sockaddr_un, sun_path) + 3);
-	strlcat(path, U108, sizeof path);
-	path[5 + 107] = '\0'; /* the longest that still has its NUL */
+	/* The longest path that still has its NUL, and one more. */
+	memset(path + 5, 'x', sizeof e.addr - 5);
+	path[5 + sizeof((struct sockaddr_un *)NULL)->sun_path] = '\0';
+	assert_int_equal(endpoint_parse(&e, path), -1);
+	path[5 + sizeof((struct sockaddr_un *)NULL)->sun_path - 1] = '\0';
 	assert_int_equal(endpoint_parse(&e, path), 0);
 	assert_int_equal(e.len, sizeof(struct sockaddr_un));
 }

@@ -44,6 +44,7 @@ struct bed {
 	uint64_t waits[WAITS_MAX]; /* ms, of names; as the monitor said */
 	int waits_n;
 	_Atomic uint64_t *beat; /* NULL: none */
+	int try_ms; /* the resolver's patience with a server */
 	bool hurried; /* the wait until it is ready is made shorter too */
 	void (*script)(struct bed *); /* run once in the place of the monitor's loop */
 	struct deadline patience;
@@ -67,7 +68,7 @@ int __wrap_loop_run(struct loop *);
 
 int __wrap_ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
 {
-	options->timeout = SIM_PATIENCE_MS;
+	options->timeout = the_bed->try_ms;
 	options->tries = 1;
 	return __real_ares_init_options(channel, options, mask);
 }
@@ -140,6 +141,7 @@ static int setup(void **state)
 
 	assert_non_null(bed);
 	the_bed = bed;
+	bed->try_ms = SIM_PATIENCE_MS;
 	bed->loop = loop_new();
 	assert_non_null(bed->loop);
 	dns_init(&bed->dns);
@@ -216,6 +218,7 @@ static void without_names_it_is_ready_at_once_and_asks_nothing(void **state)
 {
 	struct bed *bed = *state;
 	char v4[] = "10.0.0.1:80", v6[] = "[::1]:80";
+	uint64_t start = sim_now_ms();
 
 	server(bed, 0, v4);
 	server(bed, 1, v6);
@@ -223,11 +226,13 @@ static void without_names_it_is_ready_at_once_and_asks_nothing(void **state)
 	assert_int_equal(bed->heard_n, 1);
 	assert_int_equal(bed->dns.asked, 0);
 	assert_int_equal(bed->waits_n, 0);
+	assert_in_range(sim_now_ms() - start, 0, READY_MS / 2);
 }
 
 static void ready_script(struct bed *bed)
 {
 	until(bed, said(bed, "ready") == 1);
+	assert_int_equal(bed->waits_n, 2); /* the silent one's try was over */
 	during(bed, 20, bed->heard_n == 2);
 	say(bed, "drain");
 }
@@ -235,11 +240,13 @@ static void ready_script(struct bed *bed)
 static void it_is_ready_when_each_name_has_an_answer_good_or_bad(void **state)
 {
 	struct bed *bed = *state;
-	char good[] = "app.test.:80", bad[] = "nowhere.test.:80";
+	char good[] = "app.test.:80", bad[] = "silent.test.:80";
 
 	server(bed, 0, good);
 	server(bed, 1, bad);
 	names_are(bed, DNS_ANSWERS, 300, "10.0.0.1 10.0.0.2");
+	dns_set(&bed->dns, "silent.test", DNS_SILENT, 300, NULL);
+	bed->try_ms = 300;
 	run(bed, ready_script);
 	assert_string_equal(bed->heard[0], "resolved app.test. 300 10.0.0.1 10.0.0.2");
 	assert_string_equal(bed->heard[1], "ready");

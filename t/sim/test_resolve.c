@@ -180,6 +180,20 @@ static void a_ttl_of_0_and_a_huge_one_are_told_within_bounds(void **state)
 	assert_string_equal(a.line, "app.test. 0 10.0.0.1");
 }
 
+static void the_shortest_ttl_counts(void **state)
+{
+	struct bed *bed = *state;
+	struct asked a;
+
+	for (int step = -10; step <= 10; step += 20) {
+		names_are(bed, DNS_ANSWERS, 100, "10.0.0.1 10.0.0.2 10.0.0.3");
+		bed->dns.names[0].ttl_step = step;
+		ask(bed, &a, "app.test.");
+		assert_int_equal(
+		    strncmp(a.line, step < 0 ? "app.test. 80 " : "app.test. 100 ", 13), 0);
+	}
+}
+
 static void no_more_addresses_than_may_be(void **state)
 {
 	struct bed *bed = *state;
@@ -405,6 +419,7 @@ int main(void)
 		RESOLVE_TEST(addresses_of_both_families_come_with_their_ttl),
 		RESOLVE_TEST(a_change_is_seen_by_the_next_question),
 		RESOLVE_TEST(a_ttl_of_0_and_a_huge_one_are_told_within_bounds),
+		RESOLVE_TEST(the_shortest_ttl_counts),
 		RESOLVE_TEST(no_more_addresses_than_may_be),
 		RESOLVE_TEST(a_name_that_is_not_there_says_so),
 		RESOLVE_TEST(a_name_without_addresses_is_a_failure),
