@@ -351,6 +351,23 @@ static void a_handshake_that_takes_too_long_ends(void **state)
 	assert_int_equal(bed->fronts_n, 0);
 }
 
+static void a_handshake_that_failed_has_no_deadline_any_more(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->conf.timeouts.handshake = 50;
+	start(bed, 0);
+	bed->step = STREAM_STEP_FAILED;
+	bed->why = REASON_TLS;
+	comes(bed, LISTENER_TLS);
+	send(bed->clients[0], "\x16\x03\x01", 3, 0);
+	sim_until(bed->worker.loop, ended(bed, REASON_TLS) == 1);
+	/* Its memory is gone: under a sanitizer a look at it shows. */
+	sim_while(bed->worker.loop, 100,
+	    ended(bed, REASON_HANDSHAKE_TIMEOUT) == 0 &&
+		counter_get(bed->worker.counters.handshakes_failed) == 1);
+}
+
 static void the_deadline_of_the_handshake_does_not_outlive_it(void **state)
 {
 	struct bed *bed = *state;
@@ -512,6 +529,7 @@ int main(void)
 		CONN_TEST(without_memory_for_a_front_it_closes),
 		CONN_TEST(after_the_handshake_it_speaks_and_is_counted),
 		CONN_TEST(a_handshake_that_takes_too_long_ends),
+		CONN_TEST(a_handshake_that_failed_has_no_deadline_any_more),
 		CONN_TEST(the_deadline_of_the_handshake_does_not_outlive_it),
 		CONN_TEST(plain_text_on_the_tls_port_is_told),
 		CONN_TEST(a_client_that_goes_in_the_handshake_leaves_nothing),

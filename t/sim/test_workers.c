@@ -85,6 +85,9 @@ static void a_worker_that_ends_is_started_again_and_a_neighbour_helps_out(void *
 	assert_true(family_hears(family_newest(family), "listen 1 0;"));
 	assert_true(family_hears(&family->fakes[2], "unlisten 1;"));
 	assert_true(family_hears(&family->fakes[0], ""));
+	/* And the next time too. */
+	family_ends(family, family_newest(family), W_EXITCODE(0, SIGSEGV));
+	sim_until(family->loop, family_hears(&family->fakes[2], "listen 1 0;"));
 }
 
 static void when_the_neighbour_ends_too_another_helps_out(void **state)

@@ -107,6 +107,60 @@ static void a_surplus_worker_that_ends_in_the_roll_does_not_come_back(void **sta
 	sim_while(family->loop, 200, family->n == 4);
 }
 
+static void a_worker_that_waits_for_its_turn_to_come_back_is_not_waited_for(void **state)
+{
+	struct family *family = *state;
+
+	family_serving(family, 2);
+	/* Twice at once: the second time it has to wait. */
+	family_ends(family, &family->fakes[1], W_EXITCODE(3, 0));
+	sim_until(family->loop, family->n == 3);
+	family_ends(family, &family->fakes[2], W_EXITCODE(3, 0));
+	family_plan(family, 1, 1, 1);
+	family_use(family, 1);
+	workers_roll(family->workers);
+	assert_int_equal(family->n, 4);
+	sim_while(family->loop, 300, family->n == 4);
+	family_says(family, family_newest(family), "ready");
+	assert_int_equal(family->rolled, 2);
+	sim_while(family->loop, 100, family->n == 4);
+}
+
+static void a_surplus_worker_that_ended_comes_back_when_the_roll_fails(void **state)
+{
+	struct family *family = *state;
+
+	family_serving(family, 2);
+	family_plan(family, 1, 1, 1);
+	family_use(family, 1);
+	workers_roll(family->workers);
+	family_ends(family, &family->fakes[1], W_EXITCODE(0, SIGSEGV));
+	sim_while(family->loop, 50, family->n == 3);
+	family_ends(family, family_newest(family), W_EXITCODE(1, 0));
+	assert_int_equal(family->failed, 1);
+	sim_until(family->loop, family->n == 4);
+	assert_int_equal(family_newest(family)->slot, 1);
+}
+
+static void a_roll_that_fails_does_not_give_an_orphan_twice(void **state)
+{
+	struct family *family = *state;
+	struct fake *only;
+
+	family_serving(family, 2);
+	family_plan(family, 1, 1, 1);
+	family_use(family, 1);
+	family_roll(family);
+	only = family_newest(family);
+	sim_until(family->loop, (family_listen(only), strlen(only->heard) >= 22));
+	assert_true(family_hears(only, "listen 0 0;listen 1 0;"));
+	family_plan(family, 2, 1, 1);
+	family_use(family, 2);
+	workers_roll(family->workers);
+	family_ends(family, family_newest(family), W_EXITCODE(1, 0));
+	sim_while(family->loop, 150, family_hears(only, ""));
+}
+
 static void a_roll_that_fails_goes_back_and_starts_what_is_missing(void **state)
 {
 	struct family *family = *state;
@@ -221,6 +275,9 @@ int main(void)
 		WORKERS_TEST(further_slots_listen_when_their_worker_is_ready),
 		WORKERS_TEST(a_neighbour_serves_slots_that_there_are_no_more),
 		WORKERS_TEST(a_surplus_worker_that_ends_in_the_roll_does_not_come_back),
+		WORKERS_TEST(a_worker_that_waits_for_its_turn_to_come_back_is_not_waited_for),
+		WORKERS_TEST(a_surplus_worker_that_ended_comes_back_when_the_roll_fails),
+		WORKERS_TEST(a_roll_that_fails_does_not_give_an_orphan_twice),
 		WORKERS_TEST(a_roll_that_fails_goes_back_and_starts_what_is_missing),
 		WORKERS_TEST(a_roll_without_a_fork_fails_and_leaves_no_slot_alone),
 		WORKERS_TEST(two_generations_drain_and_failed_rolls_are_none),
