@@ -317,8 +317,6 @@ def test_clients_vanish_at_every_moment(bed, ctx):
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
 def test_a_client_that_goes_in_the_middle_is_noticed_at_once(bed, ctx, sent, end, later):
     """A RST right behind the bytes arrives with them, in one event."""
-    if end == "RST" and not later:
-        pytest.skip("known: a reset in the same event as bytes may be seen only at the state's deadline")
     gw, _ = world(bed)
     c = client.Client(gw.port, ctx())
     assert c.get("/").status == 200
