@@ -11,19 +11,24 @@
 #include "net/frame.h"
 #include "net/loop.h"
 
-typedef struct ssl_ctx_st SSL_CTX;
-
 enum peers_result { PEERS_OK, PEERS_DEADLINE, PEERS_LOST, PEERS_PROTOCOL };
 enum peers_why { PEERS_ASKED, PEERS_FULL, PEERS_BREAKER, PEERS_NO_ENDPOINT };
 
 struct peers;
 struct ask;
+struct tlsctx;
 
 struct peers_params {
 	const char *name; /* "key service", in log lines */
 	const struct frame_codec *codec;
-	SSL_CTX *tls; /* NULL: plain */
+	struct tlsctx *tls; /* for all but Unix sockets; NULL: plain. Borrowed */
 	uint32_t deadline_ms; /* of an ask */
+	uint16_t
+	    connections_max; /* PEERS_ANY: to so many servers, those that `worker` ranks first; others when one of
+				   * these is out. 0: to all */
+	uint64_t worker; /* whose rank that is: any number that differs from worker to worker */
+	uint16_t
+	    hedge_permille; /* budget: so many second copies for 1000 asks (those that may); 0: none */
 	uint32_t in_flight_max; /* per endpoint */
 	uint32_t connect_ms, ping_ms; /* connect and TLS; idle ping interval, 0: none */
 	uid_t owner; /* Unix sockets: the uid that must have called listen(2); (uid_t)-1: any */
@@ -38,10 +43,20 @@ struct peers_params {
 	void *arg;
 };
 
+enum { PEERS_MAX = 64 }; /* endpoints of a set */
+
 struct peers_choice {
-	enum { PEERS_ANY, PEERS_RANK } by; /* two choices by load | rendezvous */
+	enum {
+		PEERS_ANY,
+		PEERS_RANK
+	} by; /* two choices by load | rendezvous over all of the set, up or not */
 	uint64_t hash;
 	uint8_t rank;
+	bool
+	    hedge; /* unanswered at the p95 of the last answers: a copy to another (RANK: the next rank), within the
+		     * budget; the first good answer counts */
+	uint64_t
+	    avoid; /* PEERS_ANY: slots not to be taken, bit 1 << slot, unless there is no other */
 };
 
 struct peers *peers_new(struct loop *, const struct peers_params *); /* copied */
@@ -58,6 +73,10 @@ struct ask *peers_ask(struct peers *, struct bytes message, struct peers_choice,
 void ask_cancel(struct ask *); /* done will not be called */
 /* The user found the answer to make no sense: counts as a failure of that endpoint; within done() only. */
 void peers_blame(struct peers *, struct ask *);
+unsigned ask_slot(
+    const struct ask *); /* where it was sent: the number of the endpoint in peers_set()'s order */
+/* Who answers there: the certificate's SPKI is no longer wanted: connections to such servers close. */
+void peers_recheck(struct peers *);
 bool peers_usable(const struct peers *); /* some endpoint's breaker is closed */
 uint32_t peers_in_flight(const struct peers *);
 /* Called when a connection is welcomed (for asks that were held back). */

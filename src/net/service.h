@@ -10,24 +10,29 @@
 #include <sys/uio.h>
 
 #include "base/bytes.h"
+#include "net/endpoint.h"
 #include "net/frame.h"
 #include "net/loop.h"
 
-typedef struct ssl_ctx_st SSL_CTX;
-
 struct service;
 struct call;
+struct tlsctx;
 
-/* Who asks: from SO_PEERCRED for Unix sockets (uid), later the certificate. */
+/* Who asks: from SO_PEERCRED for Unix sockets (uid), from the certificate over TLS, else just an address. */
 struct identity {
 	bool local; /* a Unix socket: uid, gid and pid are the peer's at connect(2) */
+	bool tls; /* name, role and spki are those of a verified certificate (net/tlsctx.h) */
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
-	const char *name; /* first DNS SAN; "" for local */
-	const char *role; /* "sslgw:gateway"; "" for local */
+	const char *name; /* "" without TLS */
+	unsigned role; /* a bit of enum role; 0 without TLS */
+	uint8_t spki[32];
+	struct endpoint address; /* the peer's */
 	void *user; /* for the protocol's own use (authenticated or not); starts NULL, not owned */
 };
+
+enum { SERVICE_HANDSHAKES_S = 200 };
 
 struct service_params {
 	const struct frame_codec *codec;
@@ -47,8 +52,11 @@ struct service_params {
 
 struct service *service_new(
     struct loop *, const struct service_params *, void *arg); /* params borrowed */
-int service_listen(
-    struct service *, int fd, SSL_CTX *); /* fd listening, owned; ctx NULL: plain. 0 or -1 */
+/* fd listening, owned; tlsctx (borrowed for the service's life) NULL: plain. 0 or -1. At most
+ * SERVICE_HANDSHAKES_S handshakes begin in a second; others wait in the listening queue. */
+int service_listen(struct service *, int fd, struct tlsctx *);
+/* Asks keep() about each connection, and closes those that it does not want. */
+void service_recheck(struct service *, bool (*keep)(void *arg, const struct identity *), void *arg);
 void service_drain(struct service *,
     void (*done)(void *arg)); /* no new connections; done when all calls are answered */
 void service_free(struct service *);
