@@ -1,0 +1,11 @@
+/*
+ * commands.h: sslgwctl's commands, one a file: NAME.c has NAME_command.
+ */
+#ifndef CTL_COMMANDS_H
+#define CTL_COMMANDS_H
+
+#include "ctl/command.h"
+
+int pki_command(const struct command *, int argc, char **argv);
+
+#endif
