@@ -25,6 +25,8 @@ enum {
 	GENERATION_AHEAD = 2, /* a made one starts so many epochs ahead, to reach everybody */
 	GENERATIONS_FILE_MAX = 8 + 4 + 8 + 2 + GENERATIONS_MAX * GENERATION_RECORD_LEN + 2 +
 			       EPOCH_REVOKED_MAX * 16 + 32,
+	GENERATIONS_EXCHANGE_MAX = 8 + 8 + 4 + 1 + 2 + GENERATIONS_MAX * GENERATION_RECORD_LEN + 2 +
+				   EPOCH_REVOKED_MAX * 16,
 };
 
 struct generation {

@@ -187,12 +187,26 @@ struct keyclient_ask *keyclient_sign(struct keyclient *kc, const uint8_t ski[sta
 	return queue_keys(a);
 }
 
-struct keyclient_ask *keyclient_epoch_keys(
-    struct keyclient *kc, struct bytes group, keyclient_cb done, void *arg, enum reason *why)
+struct keyclient_ask *keyclient_epoch_ids(
+    struct keyclient *kc, uint64_t avoid, keyclient_cb done, void *arg, enum reason *why)
+{
+	(void)kc, (void)avoid, (void)done, (void)arg;
+	*why = REASON_KEY_SERVICE;
+	return NULL;
+}
+
+unsigned keyclient_slot(const struct keyclient *kc)
+{
+	(void)kc;
+	return 0;
+}
+
+struct keyclient_ask *keyclient_epoch_keys(struct keyclient *kc, struct bytes group, uint64_t avoid,
+    keyclient_cb done, void *arg, enum reason *why)
 {
 	struct keyclient_ask *a = ask_keys(kc, done, arg);
 
-	(void)why;
+	(void)why, (void)avoid;
 	a->mode = BED_GOOD;
 	memcpy(a->group, group.at, group.len);
 	return queue_keys(a);

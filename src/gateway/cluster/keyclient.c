@@ -47,6 +47,7 @@ struct keyclient {
 	uint8_t token[KEYCLIENT_TOKEN_LEN];
 	struct budget budget;
 	uint64_t answers; /* good signatures since the connection was made */
+	unsigned slot; /* who gave the answer that is being told */
 	struct keyclient_ask *free; /* linked by next */
 	size_t free_n;
 	bool closing;
@@ -60,6 +61,7 @@ struct keyclient_ask {
 	keyclient_cb done;
 	void *arg;
 	uint64_t began; /* ms */
+	uint64_t avoid; /* servers */
 	uint16_t scheme; /* 0: no signature */
 	uint8_t tries;
 	size_t len;
@@ -213,6 +215,7 @@ static struct keyclient_ask *ask_new(struct keyclient *kc, keyclient_cb done, vo
 	ka->done = done;
 	ka->arg = arg;
 	ka->began = loop_now_ms(kc->loop);
+	ka->avoid = 0;
 	ka->scheme = 0;
 	ka->tries = 0;
 	ka->len = 0;
@@ -250,7 +253,7 @@ static enum reason reason_of_why(enum peers_why why)
 static int try(struct keyclient_ask *ka, enum reason *why)
 {
 	struct keyclient *kc = ka->client;
-	struct peers_choice any = { .by = PEERS_ANY };
+	struct peers_choice any = { .by = PEERS_ANY, .avoid = ka->avoid };
 	uint64_t spent = loop_now_ms(kc->loop) - ka->began;
 	uint32_t ms = ka->tries == 0 ? KEYCLIENT_TRY_MS : KEYCLIENT_ALL_MS - (uint32_t)spent;
 	enum peers_why said = PEERS_ASKED;
@@ -303,14 +306,34 @@ struct keyclient_ask *keyclient_sign(struct keyclient *kc, const uint8_t ski[sta
 	return ask_begin(ka, why);
 }
 
-struct keyclient_ask *keyclient_epoch_keys(
-    struct keyclient *kc, struct bytes group, keyclient_cb done, void *arg, enum reason *why)
+struct keyclient_ask *keyclient_epoch_ids(
+    struct keyclient *kc, uint64_t avoid, keyclient_cb done, void *arg, enum reason *why)
 {
 	struct keyclient_ask *ka = ask_new(kc, done, arg);
 
 	*why = REASON_MEMORY;
 	if (ka == NULL)
 		return NULL;
+	ka->avoid = avoid;
+	ka->len = keyless_build_custom(0, KEYLESS_FN_EPOCH_IDS, NULL, bytes_of(NULL, 0),
+	    ka->message, sizeof(ka->message));
+	return ask_begin(ka, why);
+}
+
+unsigned keyclient_slot(const struct keyclient *kc)
+{
+	return kc->slot;
+}
+
+struct keyclient_ask *keyclient_epoch_keys(struct keyclient *kc, struct bytes group,
+    uint64_t avoid, keyclient_cb done, void *arg, enum reason *why)
+{
+	struct keyclient_ask *ka = ask_new(kc, done, arg);
+
+	*why = REASON_MEMORY;
+	if (ka == NULL)
+		return NULL;
+	ka->avoid = avoid;
 	ka->len = keyless_build_custom(
 	    0, KEYLESS_FN_EPOCH_KEYS, NULL, group, ka->message, sizeof(ka->message));
 	return ask_begin(ka, why);

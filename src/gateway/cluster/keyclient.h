@@ -32,8 +32,13 @@ void keyclient_free(struct keyclient *);
 /* tbs is the whole to-be-signed message, copied. NULL: nothing will follow, *why is set (breaker open, full). */
 struct keyclient_ask *keyclient_sign(struct keyclient *, const uint8_t ski[static 20],
     uint16_t scheme, struct bytes tbs, keyclient_check, keyclient_cb, void *arg, enum reason *why);
-struct keyclient_ask *keyclient_epoch_keys(
-    struct keyclient *, struct bytes group, keyclient_cb, void *arg, enum reason *why);
+/* avoid: servers that are not to be asked unless there is no other: bits 1 << slot. */
+struct keyclient_ask *keyclient_epoch_keys(struct keyclient *, struct bytes group, uint64_t avoid,
+    keyclient_cb, void *arg, enum reason *why);
+struct keyclient_ask *keyclient_epoch_ids(
+    struct keyclient *, uint64_t avoid, keyclient_cb, void *arg, enum reason *why);
+/* Within a callback: who answered, the number of its endpoint. */
+unsigned keyclient_slot(const struct keyclient *);
 struct keyclient_ask *keyclient_keys(
     struct keyclient *, uint32_t first, keyclient_cb, void *arg, enum reason *why);
 void keyclient_cancel(struct keyclient_ask *);

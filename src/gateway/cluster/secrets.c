@@ -173,7 +173,7 @@ static void poll_group(struct group *g)
 	enum reason why;
 
 	assert(g->ask == NULL);
-	g->ask = keyclient_epoch_keys(s->keys, bytes_str(g->name), answered_cb, g, &why);
+	g->ask = keyclient_epoch_keys(s->keys, bytes_str(g->name), 0, answered_cb, g, &why);
 	if (g->ask == NULL)
 		deadline_set(s->loop, &g->poll, SECRETS_RETRY_MAX_MS / 4, poll_cb);
 }
