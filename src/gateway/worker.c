@@ -296,7 +296,11 @@ static void take_token(struct worker_process *p)
 
 	if (fd < 0 || inherited_read_secret(fd, token, sizeof token) != 0)
 		fatalx(EXIT_RUNTIME, "the family token is missing");
-	w->keys = keyclient_new(w->loop, &p->role.keys, p->role.owner, token);
+	w->keys = keyclient_new(w->loop, &(struct keyclient_params){ .servers = &p->role.keys,
+					     .n = 1,
+					     .owner = p->role.owner,
+					     .token = token,
+					     .worker = p->role.slot });
 	w->sessions = sessioncache_new(w->loop, &p->role.cache, p->role.owner, token);
 	explicit_bzero(token, sizeof token);
 }

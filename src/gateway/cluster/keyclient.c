@@ -21,6 +21,7 @@ enum {
 	KEYCLIENT_CONNECT_MS = 1000,
 	KEYCLIENT_PING_MS = 2000,
 	KEYCLIENT_TRIES = 2,
+	KEYCLIENT_HEDGE_PERMILLE = 50,
 	KEYCLIENT_MESSAGE_MAX =
 	    320, /* the longest question: a TLS 1.2 signature of TBS_MAX bytes */
 	KEYCLIENT_BUDGET_S = 10,
@@ -46,7 +47,8 @@ struct keyclient {
 	struct peers *peers;
 	uint8_t token[KEYCLIENT_TOKEN_LEN];
 	struct budget budget;
-	uint64_t answers; /* good signatures since the connection was made */
+	uint64_t answers[PEERS_MAX]; /* by slot: good signatures since a connection was made */
+	size_t servers_n;
 	unsigned slot; /* who gave the answer that is being told */
 	struct keyclient_ask *free; /* linked by next */
 	size_t free_n;
@@ -104,11 +106,11 @@ static void up(void *arg)
 {
 	struct keyclient *kc = arg;
 
-	kc->answers = 0; /* another server may stand there: verify its first signatures again */
+	/* Another server may stand there: verify its first signatures again, and all others' too. */
+	memset(kc->answers, 0, sizeof(kc->answers));
 }
 
-struct keyclient *keyclient_new(struct loop *loop, const struct endpoint *endpoint, uid_t owner,
-    const uint8_t token[static KEYCLIENT_TOKEN_LEN])
+struct keyclient *keyclient_new(struct loop *loop, const struct keyclient_params *with)
 {
 	static const struct frame_codec codec = {
 		.name = "Keyless", .next = keyless_next, .ordered = false, .max = KEYLESS_MAX
@@ -121,9 +123,13 @@ struct keyclient *keyclient_new(struct loop *loop, const struct endpoint *endpoi
 		.in_flight_max = KEYCLIENT_IN_FLIGHT_MAX,
 		.connect_ms = KEYCLIENT_CONNECT_MS,
 		.ping_ms = KEYCLIENT_PING_MS,
-		.owner = owner,
-		.hello = hello,
-		.welcome = welcome,
+		.tls = with->tls,
+		.connections_max = KEYCLIENT_CONNECTIONS,
+		.worker = with->worker,
+		.hedge_permille = KEYCLIENT_HEDGE_PERMILLE,
+		.owner = with->owner,
+		.hello = with->token != NULL ? hello : NULL,
+		.welcome = with->token != NULL ? welcome : NULL,
 		.ping = ping,
 		.number = keyless_number,
 		.arg = kc,
@@ -132,13 +138,13 @@ struct keyclient *keyclient_new(struct loop *loop, const struct endpoint *endpoi
 	if (kc == NULL)
 		return NULL;
 	kc->loop = loop;
-	memcpy(kc->token, token, sizeof(kc->token));
+	if (with->token != NULL)
+		memcpy(kc->token, with->token, sizeof(kc->token));
 	if ((kc->peers = peers_new(loop, &params)) == NULL)
 		goto fail;
 	peers_on_up(kc->peers, up, kc);
-	if (peers_set(kc->peers, endpoint, 1) == -1)
+	if (keyclient_servers(kc, with->servers, with->n) == -1)
 		goto fail;
-	peers_connect(kc->peers);
 	return kc;
 fail:
 	keyclient_free(kc);
@@ -162,9 +168,24 @@ void keyclient_free(struct keyclient *kc)
 	free(kc);
 }
 
-uint64_t keyclient_answers(const struct keyclient *kc)
+int keyclient_servers(struct keyclient *kc, const struct endpoint *servers, size_t n)
 {
-	return kc->answers;
+	if (peers_set(kc->peers, servers, n) == -1)
+		return -1;
+	kc->servers_n = n;
+	memset(kc->answers, 0, sizeof(kc->answers)); /* slots have moved */
+	peers_connect(kc->peers);
+	return 0;
+}
+
+size_t keyclient_servers_n(const struct keyclient *kc)
+{
+	return kc->servers_n;
+}
+
+void keyclient_recheck(struct keyclient *kc)
+{
+	peers_recheck(kc->peers);
 }
 
 /* ---- the budget of second tries */
@@ -253,7 +274,7 @@ static enum reason reason_of_why(enum peers_why why)
 static int try(struct keyclient_ask *ka, enum reason *why)
 {
 	struct keyclient *kc = ka->client;
-	struct peers_choice any = { .by = PEERS_ANY, .avoid = ka->avoid };
+	struct peers_choice any = { .by = PEERS_ANY, .avoid = ka->avoid, .hedge = ka->scheme != 0 };
 	uint64_t spent = loop_now_ms(kc->loop) - ka->began;
 	uint32_t ms = ka->tries == 0 ? KEYCLIENT_TRY_MS : KEYCLIENT_ALL_MS - (uint32_t)spent;
 	enum peers_why said = PEERS_ASKED;
@@ -315,8 +336,8 @@ struct keyclient_ask *keyclient_epoch_ids(
 	if (ka == NULL)
 		return NULL;
 	ka->avoid = avoid;
-	ka->len = keyless_build_custom(0, KEYLESS_FN_EPOCH_IDS, NULL, bytes_of(NULL, 0),
-	    ka->message, sizeof(ka->message));
+	ka->len = keyless_build_custom(
+	    0, KEYLESS_FN_EPOCH_IDS, NULL, bytes_of(NULL, 0), ka->message, sizeof(ka->message));
 	return ask_begin(ka, why);
 }
 
@@ -325,8 +346,8 @@ unsigned keyclient_slot(const struct keyclient *kc)
 	return kc->slot;
 }
 
-struct keyclient_ask *keyclient_epoch_keys(struct keyclient *kc, struct bytes group,
-    uint64_t avoid, keyclient_cb done, void *arg, enum reason *why)
+struct keyclient_ask *keyclient_epoch_keys(struct keyclient *kc, struct bytes group, uint64_t avoid,
+    keyclient_cb done, void *arg, enum reason *why)
 {
 	struct keyclient_ask *ka = ask_new(kc, done, arg);
 
@@ -388,6 +409,7 @@ static enum reason judge(
     struct keyclient_ask *ka, struct bytes message, struct bytes *payload, bool *again)
 {
 	struct keyclient *kc = ka->client;
+	unsigned slot = ask_slot(ka->ask);
 	struct keyless k;
 	enum keyless_error error;
 
@@ -404,10 +426,10 @@ static enum reason judge(
 		goto senseless;
 	if (ka->scheme != 0 && !signature_has_shape(ka->scheme, k.payload))
 		goto senseless;
-	if (ka->check != NULL && !ka->check(ka->arg, k.payload))
+	if (ka->check != NULL && !ka->check(ka->arg, k.payload, kc->answers[slot]))
 		goto senseless;
 	if (ka->scheme != 0)
-		kc->answers++;
+		kc->answers[slot]++;
 	*payload = k.payload;
 	return REASON_NONE;
 senseless:
@@ -429,6 +451,8 @@ static bool may_try_again(struct keyclient_ask *ka)
 static void answered(void *arg, enum peers_result result, struct bytes message)
 {
 	struct keyclient_ask *ka = arg;
+	struct keyclient *kc = ka->client;
+	unsigned slot = ask_slot(ka->ask);
 	keyclient_cb done = ka->done;
 	void *done_arg = ka->arg;
 	struct bytes payload = bytes_of(NULL, 0);
@@ -450,8 +474,10 @@ static void answered(void *arg, enum peers_result result, struct bytes message)
 		break;
 	}
 	ka->ask = NULL;
+	ka->avoid |= UINT64_C(1) << slot;
 	if (reason != REASON_NONE && again && may_try_again(ka) && try(ka, &why) == 0)
 		return;
 	ask_free(ka);
+	kc->slot = slot;
 	done(done_arg, reason, payload);
 }

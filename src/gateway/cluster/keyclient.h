@@ -1,8 +1,9 @@
 /*
- * keyclient.h: what the TLS side asks of the key service, over the Keyless protocol's custom
+ * keyclient.h: what the TLS side asks of the key servers, over the Keyless protocol's custom
  * functions (wire/keyless.h). A callback comes once, never inside the call. A question is asked once
- * more if the first try failed by the service's fault, the budget of retries allows it (a fifth of
- * what was asked in the last 10 s, never below 10) and KEYCLIENT_ALL_MS are not over.
+ * more, of another server where there is one, if the first try failed by the service's fault, the
+ * budget of retries allows it (a fifth of what was asked in the last 10 s, never below 10) and
+ * KEYCLIENT_ALL_MS are not over. A server is known by its slot: its number in the set.
  */
 #ifndef GATEWAY_CLUSTER_KEYCLIENT_H
 #define GATEWAY_CLUSTER_KEYCLIENT_H
@@ -13,21 +14,42 @@
 #include "net/loop.h"
 #include "net/peers.h"
 
-enum { KEYCLIENT_TRY_MS = 300, KEYCLIENT_ALL_MS = 2000, KEYCLIENT_TOKEN_LEN = 32 };
+enum {
+	KEYCLIENT_TRY_MS = 300,
+	KEYCLIENT_ALL_MS = 2000,
+	KEYCLIENT_TOKEN_LEN = 32,
+	KEYCLIENT_CONNECTIONS = 4, /* servers that a worker is connected to, of however many */
+};
 
 struct keyclient;
 struct keyclient_ask;
+struct tlsctx;
+
+struct keyclient_params {
+	const struct endpoint *servers; /* copied; n may be 0 until keyclient_servers() */
+	size_t n;
+	struct tlsctx *tls; /* for all but Unix sockets; NULL: there are only those. Borrowed */
+	uid_t owner; /* Unix sockets: the uid that must listen on them, (uid_t)-1: any */
+	const uint8_t *token; /* KEYCLIENT_TOKEN_LEN bytes for the embedded service; NULL: none */
+	uint64_t
+	    worker; /* any number that differs from worker to worker: which servers it prefers */
+};
 
 /* REASON_NONE and the answer (borrowed), or why not. */
 typedef void (*keyclient_cb)(void *arg, enum reason, struct bytes answer);
-/* Is this answer a signature? false: the server is blamed and the question counts as failed. */
-typedef bool (*keyclient_check)(void *arg, struct bytes answer);
+/* Is this answer a signature? false: the server is blamed and the question counts as failed. nth: how many
+ * good signatures were taken of that server's connection before: how far it is trusted. */
+typedef bool (*keyclient_check)(void *arg, struct bytes answer, uint64_t nth);
 
-/* One endpoint; owner: the uid that must listen on it (Unix sockets), (uid_t)-1: any. NULL: no memory. */
-struct keyclient *keyclient_new(struct loop *, const struct endpoint *, uid_t owner,
-    const uint8_t token[static KEYCLIENT_TOKEN_LEN]);
+struct keyclient *keyclient_new(
+    struct loop *, const struct keyclient_params *); /* NULL: no memory */
 /* Questions in flight end as REASON_SERVICE_LOST before it returns. */
 void keyclient_free(struct keyclient *);
+/* Another set (names were resolved): slots change, questions in flight go on. 0, -1: no memory. */
+int keyclient_servers(struct keyclient *, const struct endpoint *, size_t n);
+size_t keyclient_servers_n(const struct keyclient *);
+/* The deny list has changed: connections to servers on it close. */
+void keyclient_recheck(struct keyclient *);
 
 /* tbs is the whole to-be-signed message, copied. NULL: nothing will follow, *why is set (breaker open, full). */
 struct keyclient_ask *keyclient_sign(struct keyclient *, const uint8_t ski[static 20],
@@ -42,8 +64,5 @@ unsigned keyclient_slot(const struct keyclient *);
 struct keyclient_ask *keyclient_keys(
     struct keyclient *, uint32_t first, keyclient_cb, void *arg, enum reason *why);
 void keyclient_cancel(struct keyclient_ask *);
-
-/* Signatures taken since the service's connection was made: how far it is trusted. */
-uint64_t keyclient_answers(const struct keyclient *);
 
 #endif

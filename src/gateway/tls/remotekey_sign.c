@@ -228,11 +228,10 @@ bool remotekey_verify(struct remotekey *key, uint16_t scheme, struct bytes tbs, 
 	return EVP_PKEY_verify(ctx, sig.at, sig.len, digest, len) == 1;
 }
 
-static bool check_cb(void *arg, struct bytes sig)
+static bool check_cb(void *arg, struct bytes sig, uint64_t n)
 {
 	struct request *r = arg;
 	struct remotekey *key = r->key;
-	uint64_t n = keyclient_answers(key->worker->keys);
 
 	if (sig.len > r->sig_max)
 		return false;
