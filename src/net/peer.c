@@ -107,16 +107,12 @@ static void peer_probe_deadline(struct deadline *deadline)
 static void peer_connect_now(struct peer *peer)
 {
 	struct peers *peers = peer->peers;
-	SSL *ssl = NULL;
+	bool plain = peers->params.tls == NULL || peer->endpoint.addr.ss_family == AF_UNIX;
+	SSL *ssl = plain ? NULL : tlsctx_ssl_again(peers->params.tls, &peer->session);
 
-	if (peers->params.tls != NULL) {
-		ssl = SSL_new(peers->params.tls);
-		if (ssl != NULL)
-			SSL_set_connect_state(ssl);
-	}
 	peer->blocked = false;
 	peer->missed = 0;
-	if (peers->params.tls == NULL || ssl != NULL)
+	if (plain || ssl != NULL)
 		peer->stream = stream_connect(peer->loop, &peer->endpoint, ssl, &peer_events, peer);
 	peer_set_state(peer, PEER_CONNECTING, peers->params.connect_ms);
 	if (peer->stream == NULL) /* no memory or descriptor: the same as a refusal, soon */
@@ -316,6 +312,7 @@ static void peer_free_later(struct later *later)
 {
 	struct peer *peer = CONTAINER_OF(later, struct peer, later);
 
+	SSL_SESSION_free(peer->session);
 	free(peer->slots);
 	free(peer->free_slots);
 	free(peer);
@@ -358,6 +355,16 @@ void peer_free(struct peer *peer)
 	deadline_clear(peer->loop, &peer->probe);
 	peer_end_asks(peer, PEERS_LOST);
 	loop_later(peer->loop, &peer->later, peer_free_later);
+}
+
+void peer_recheck(struct peer *peer)
+{
+	SSL *ssl = peer->stream != NULL ? stream_ssl(peer->stream) : NULL;
+	struct tlsctx_peer who;
+
+	if (ssl != NULL && tlsctx_peer(ssl, &who) == 0 &&
+	    tlsctx_denied(peer->peers->params.tls, who.spki))
+		peer_lost(peer, PEERS_LOST, "its certificate is on the deny list");
 }
 
 void peer_ask_over(struct peer *peer)

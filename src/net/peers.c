@@ -12,7 +12,7 @@
 
 #include "base/poison.h"
 
-enum { PEERS_SPARE_ASKS = 1024, PEERS_MAX = 128 };
+enum { PEERS_SPARE_ASKS = 1024 };
 
 static const struct bytes no_bytes;
 
@@ -308,6 +308,14 @@ static void count_open(struct peers *peers)
 		peers->open_n += breaker_is_open(&peers->at[i]->breaker);
 }
 
+static void number_slots(struct peers *peers, const struct endpoint *endpoints, size_t n)
+{
+	for (size_t i = n; i-- > 0;)
+		for (size_t j = 0; j < peers->n; j++)
+			if (endpoint_equal(&peers->at[j]->endpoint, &endpoints[i]))
+				peers->at[j]->slot = (unsigned)i;
+}
+
 /* Room for those that leave, made before anything is changed. */
 static int reserve_leaving(struct peers *peers)
 {
@@ -369,6 +377,7 @@ int peers_set(struct peers *peers, const struct endpoint *endpoints, size_t n)
 			at[m++] = kept;
 	peers->at = at;
 	peers->n = m;
+	number_slots(peers, endpoints, n);
 	count_open(peers);
 	for (size_t i = 0; i < old_n; i++)
 		if (old[i] != NULL)
@@ -412,6 +421,17 @@ void peers_free(struct peers *peers)
 		peer_free(peers->leaving[--peers->leaving_n]);
 	peers->n = 0;
 	loop_later(peers->loop, &peers->later, peers_free_later);
+}
+
+unsigned ask_slot(const struct ask *ask)
+{
+	return ask->peer->slot;
+}
+
+void peers_recheck(struct peers *peers)
+{
+	for (size_t i = 0; i < peers->n; i++)
+		peer_recheck(peers->at[i]);
 }
 
 bool peers_usable(const struct peers *peers)

@@ -11,6 +11,7 @@
 #include "net/breaker.h"
 #include "net/peers.h"
 #include "net/stream.h"
+#include "net/tlsctx.h"
 
 enum {
 	PEER_BACKOFF_MIN_MS = 50,
@@ -70,6 +71,8 @@ struct peer {
 	struct loop *loop;
 	struct endpoint endpoint;
 	uint64_t id; /* hash of the endpoint's text, for the rendezvous */
+	unsigned slot; /* its place in peers_set()'s order */
+	SSL_SESSION *session; /* the last TLS session; NULL: none */
 	enum peer_state state;
 	bool leaving; /* no longer of the set: goes when its last ask is over */
 	bool blocked; /* output is above high water */
@@ -135,6 +138,7 @@ void peer_failed(struct peer *);
 void peer_lost(
     struct peer *, enum peers_result, const char *why); /* closes; asks end; connects again */
 void peer_ask_over(struct peer *); /* one of its asks has ended */
+void peer_recheck(struct peer *); /* closes, where the server's certificate is denied by now */
 void peer_up(struct peer *); /* the connection can be used: what was held back goes out */
 
 /* peer_io.c */

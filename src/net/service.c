@@ -3,7 +3,6 @@
  * on within a connection is service_conn.c.
  */
 #include <assert.h>
-#include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,15 +40,12 @@ static void on_accepted(void *arg, struct listener *listener, int fd, const stru
 	SSL *ssl = NULL;
 
 	(void)listener;
-	(void)peer;
 	if (service->conns_n >= service->params->conns_max ||
-	    (from->tls != NULL && (ssl = SSL_new(from->tls)) == NULL)) {
+	    (from->tls != NULL && (ssl = tlsctx_ssl(from->tls)) == NULL)) {
 		close(fd);
 		return;
 	}
-	if (ssl != NULL)
-		SSL_set_accept_state(ssl);
-	if (service_conn_new(service, fd, ssl) != 0)
+	if (service_conn_new(service, fd, peer, ssl, from->tls) != 0)
 		log_warnx("service: no memory for a connection");
 }
 
@@ -64,7 +60,7 @@ static void on_accept_failed(void *arg, int err)
 	log_warnx("service: cannot accept: %s: raise the descriptor limit", strerror(err));
 }
 
-int service_listen(struct service *service, int fd, SSL_CTX *tls)
+int service_listen(struct service *service, int fd, struct tlsctx *tls)
 {
 	struct service_listener *listener = calloc(1, sizeof(*listener));
 
@@ -148,6 +144,25 @@ void service_free(struct service *service)
 		free(call);
 	}
 	loop_later(service->loop, &service->later, service_free_later);
+}
+
+/* gone() may close others or free the service: each time from the start, past those that were asked. */
+void service_recheck(
+    struct service *service, bool (*keep)(void *arg, const struct identity *), void *arg)
+{
+	struct service_conn *conn;
+
+	service->pass++;
+	for (conn = TAILQ_FIRST(&service->conns); conn != NULL;) {
+		if (conn->pass == service->pass || conn->state == CONN_OPENING) {
+			conn = TAILQ_NEXT(conn, entry);
+			continue;
+		}
+		conn->pass = service->pass;
+		if (!keep(arg, &conn->identity))
+			service_conn_close(conn);
+		conn = TAILQ_FIRST(&service->conns);
+	}
 }
 
 size_t service_connections(const struct service *service)

@@ -413,16 +413,18 @@ static bool conn_read_message(struct service_conn *conn)
 	const struct service_params *params = conn->service->params;
 	struct bytes in = stream_input(conn->stream);
 	struct call *call;
-	size_t len = 0;
+	size_t len = 0, max = params->codec->max;
 	uint32_t id;
 	enum parse r;
 
 	if (in.len == 0)
 		return false;
+	if (params->message_max != NULL)
+		max = params->message_max(conn->service->arg, &conn->identity);
 	r = params->codec->next(in, &len, &id);
-	if (r == PARSE_MORE && in.len < params->codec->max)
+	if (r == PARSE_MORE && in.len < max)
 		return false;
-	if (r != PARSE_OK || len > params->codec->max) {
+	if (r != PARSE_OK || len > max) {
 		conn_bad(conn, in);
 		return false;
 	}
@@ -478,16 +480,28 @@ static void conn_read(struct service_conn *conn)
 
 static void on_opened(void *arg)
 {
-	conn_settle(arg);
+	struct service_conn *conn = arg;
+
+	if (conn->tls != NULL) {
+		/* The list may have changed since the chain was verified. */
+		if (tlsctx_peer(stream_ssl(conn->stream), &conn->peer) != 0 ||
+		    tlsctx_denied(conn->tls, conn->peer.spki)) {
+			service_conn_close(conn);
+			return;
+		}
+		conn->identity.tls = true;
+		conn->identity.name = conn->peer.name;
+		conn->identity.role = conn->peer.role;
+		memcpy(conn->identity.spki, conn->peer.spki, sizeof(conn->identity.spki));
+	}
+	if (conn->state == CONN_OPENING)
+		conn_set_state(conn, CONN_IDLE);
+	conn_settle(conn);
 }
 
 static void on_input(void *arg)
 {
-	struct service_conn *conn = arg;
-
-	if (conn->state == CONN_OPENING)
-		conn_set_state(conn, CONN_IDLE);
-	conn_read(conn);
+	conn_read(arg);
 }
 
 static void on_drained(void *arg)
@@ -514,8 +528,8 @@ static const struct stream_events conn_events = {
 	.closed = on_closed,
 };
 
-/* SO_PEERCRED names who called connect(2); on TCP there is nobody to name yet. */
-static void identity_of(int fd, struct identity *identity)
+/* SO_PEERCRED names who called connect(2); on TCP there is nobody to name before the handshake. */
+static void identity_of(int fd, const struct endpoint *peer, struct identity *identity)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -523,7 +537,7 @@ static void identity_of(int fd, struct identity *identity)
 	socklen_t domain_len = sizeof(domain);
 
 	*identity = (struct identity){
-		.uid = (uid_t)-1, .gid = (gid_t)-1, .pid = -1, .name = "", .role = ""
+		.uid = (uid_t)-1, .gid = (gid_t)-1, .pid = -1, .name = "", .address = *peer
 	};
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) != 0 || domain != AF_UNIX)
 		return;
@@ -535,7 +549,8 @@ static void identity_of(int fd, struct identity *identity)
 	identity->pid = cred.pid;
 }
 
-int service_conn_new(struct service *service, int fd, SSL *ssl)
+int service_conn_new(
+    struct service *service, int fd, const struct endpoint *peer, SSL *ssl, struct tlsctx *tls)
 {
 	struct service_conn *conn = calloc(1, sizeof(*conn));
 
@@ -547,7 +562,8 @@ int service_conn_new(struct service *service, int fd, SSL *ssl)
 	conn->service = service;
 	conn->loop = service->loop;
 	TAILQ_INIT(&conn->calls);
-	identity_of(fd, &conn->identity);
+	conn->tls = tls;
+	identity_of(fd, peer, &conn->identity);
 	conn->stream = stream_accept(service->loop, fd, ssl, &conn_events, conn);
 	if (conn->stream == NULL) { /* fd and ssl are closed */
 		free(conn);

@@ -10,6 +10,7 @@
 #include "net/listener.h"
 #include "net/service.h"
 #include "net/stream.h"
+#include "net/tlsctx.h"
 
 /* X(constant, name, deadline): each state has one, but for the one that waits for our own work. */
 #define CONN_STATES(X)                                                                             \
@@ -55,11 +56,14 @@ struct service_conn {
 	struct service *service; /* NULL: freed; calls may be left */
 	struct loop *loop;
 	struct stream *stream; /* NULL: closed */
+	struct tlsctx *tls; /* NULL: plain; not owned */
+	struct tlsctx_peer peer; /* whose name the identity borrows */
 	struct identity identity;
 	struct calls calls;
 	uint32_t calls_n; /* all that lie in calls */
 	uint32_t work_n; /* of these, not answered */
 	enum conn_state state;
+	uint32_t pass; /* it was asked about in that pass of service_recheck() */
 	bool is_waiting; /* in the service's waiting list */
 	bool is_blocked; /* answers are not read */
 	bool is_paused; /* the stream does not read */
@@ -72,7 +76,7 @@ struct service_listener {
 	TAILQ_ENTRY(service_listener) entry;
 	struct service *service;
 	struct listener *listener;
-	SSL_CTX *tls; /* not owned */
+	struct tlsctx *tls; /* NULL: plain; not owned */
 };
 
 TAILQ_HEAD(conns, service_conn);
@@ -89,6 +93,7 @@ struct service {
 	uint32_t spare_n, work_n;
 	size_t conns_n; /* in conns */
 	uint64_t told_ms; /* when a failing accept was last said */
+	uint32_t pass; /* of service_recheck() */
 	bool draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -96,7 +101,7 @@ struct service {
 };
 
 /* Takes a connection in; fd and SSL are owned. -1: no memory, both are closed. */
-int service_conn_new(struct service *, int fd, SSL *);
+int service_conn_new(struct service *, int fd, const struct endpoint *peer, SSL *, struct tlsctx *);
 void service_conn_close(struct service_conn *); /* tells gone() of its calls */
 void service_conn_finish(
     struct service_conn *); /* reads no more; closes when its answers have left */

@@ -17,7 +17,7 @@
 #include "net/loop.h"
 
 typedef struct ssl_st SSL;
-typedef struct ssl_ctx_st SSL_CTX;
+typedef struct ssl_session_st SSL_SESSION;
 
 /* Bits. */
 enum role {
@@ -61,6 +61,11 @@ void tlsctx_free(struct tlsctx *); /* NULL is allowed; SSLs in use keep what the
 int tlsctx_reload(struct tlsctx *, char *error, size_t error_size);
 SSL *tlsctx_ssl(
     struct tlsctx *); /* a new connection's, in accept or connect state; NULL: no memory */
+/* The same for a client that comes back: offers *last where it may still be resumed, and puts the newest
+ * session there, until the connection is closed. *last starts NULL; SSL_SESSION_free() it in the end. */
+SSL *tlsctx_ssl_again(struct tlsctx *, SSL_SESSION **last);
+/* Why the peer's certificate was refused, for a person; NULL: it was not, or there was none. */
+const char *tlsctx_refusal(const SSL *);
 int tlsctx_peer(const SSL *, struct tlsctx_peer *); /* 0, -1: no verified certificate */
 int64_t tlsctx_not_after(const struct tlsctx *); /* of the own certificate, unix */
 const char *tlsctx_name(const struct tlsctx *); /* of the own certificate */

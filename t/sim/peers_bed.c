@@ -112,7 +112,7 @@ struct ask *bed_ask_bytes(struct bed *bed, int i, struct bytes message, uint32_t
 	struct asked *asked = &bed->asked[i];
 
 	bed->asking = true;
-	asked->ask = peers_ask(bed->peers, message, (struct peers_choice){ PEERS_ANY, 0, 0 },
+	asked->ask = peers_ask(bed->peers, message, (struct peers_choice){ .by = PEERS_ANY },
 	    deadline_ms, bed_done, asked, &bed->why);
 	bed->asking = false;
 	return asked->ask;

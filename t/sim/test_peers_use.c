@@ -374,12 +374,14 @@ static void a_name_keeps_to_its_server(void **state)
 	assert_int_equal(peers_set(bed->peers, both, 2), 0);
 	for (int i = 0; i < 20; i++)
 		assert_non_null(peers_ask(bed->peers, bytes_str("a\n"),
-		    (struct peers_choice){ PEERS_RANK, (uint64_t)i * 0x9e3779b97f4a7c15u, 0 }, 0,
-		    bed_done, &bed->asked[i], &bed->why));
+		    (struct peers_choice){
+			.by = PEERS_RANK, .hash = (uint64_t)i * 0x9e3779b97f4a7c15u, .rank = 0 },
+		    0, bed_done, &bed->asked[i], &bed->why));
 	for (int i = 0; i < 20; i++)
 		assert_non_null(peers_ask(bed->peers, bytes_str("bb\n"),
-		    (struct peers_choice){ PEERS_RANK, (uint64_t)i * 0x9e3779b97f4a7c15u, 1 }, 0,
-		    bed_done, &bed->asked[i + 20], &bed->why));
+		    (struct peers_choice){
+			.by = PEERS_RANK, .hash = (uint64_t)i * 0x9e3779b97f4a7c15u, .rank = 1 },
+		    0, bed_done, &bed->asked[i + 20], &bed->why));
 	sim_until(bed->loop, sim_server_accepted(&bed->server, 1) &&
 				 sim_server_accepted(other, 1) &&
 				 sim_server_len(&bed->server) + sim_server_len(other) == 100);

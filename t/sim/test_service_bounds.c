@@ -1,6 +1,6 @@
 /*
- * test_service_bounds.c: the answering side's bounds and deadlines, callers that leave, drain, and
- * TLS.
+ * test_service_bounds.c: the answering side's bounds and deadlines, callers that leave, and
+ * drain.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,11 +13,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <openssl/evp.h>
-#include <openssl/ssl.h>
-#include <openssl/x509.h>
-
-#include "net/peers.h"
 
 #include "service_bed.h"
 
@@ -309,73 +304,6 @@ static void a_service_can_be_freed_by_a_call(void **state)
 	assert_int_equal(bed->calls_n, 1);
 }
 
-/* ---- over TLS */
-
-static SSL_CTX *server_ctx(void)
-{
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = X509_new();
-
-	assert_true(ctx != NULL && key != NULL && cert != NULL);
-	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
-	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-	X509_set_pubkey(cert, key);
-	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-	assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
-	assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-	return ctx;
-}
-
-static void on_answer(void *arg, enum peers_result result, struct bytes got)
-{
-	int *answers = arg;
-
-	assert_int_equal(result, PEERS_OK);
-	assert_true(bytes_equal_str(got, "over tls\n"));
-	(*answers)++;
-}
-
-static void peers_and_service_speak_tls(void **state)
-{
-	struct bed *bed = *state;
-	SSL_CTX *server = server_ctx(), *client_ctx = SSL_CTX_new(TLS_client_method());
-	struct peers_params params = {
-		.name = "test service",
-		.codec = &sim_lines,
-		.tls = client_ctx,
-		.deadline_ms = 5000,
-		.in_flight_max = 100,
-		.connect_ms = 5000,
-		.owner = (uid_t)-1,
-	};
-	struct peers *peers = peers_new(bed->loop, &params);
-	enum peers_why why;
-	int answers = 0;
-
-	assert_non_null(peers);
-	bed->echo = true;
-	bed->params.stall_ms = 100;
-	sim_server_listen(&bed->at);
-	bed->service = service_new(bed->loop, &bed->params, bed);
-	assert_int_equal(service_listen(bed->service, bed->at.listen_fd, server), 0);
-	bed->at.listen_fd = -1;
-	assert_int_equal(peers_set(peers, &bed->at.endpoint, 1), 0);
-	for (int i = 0; i < 50; i++)
-		assert_non_null(peers_ask(peers, bytes_str("over tls\n"),
-		    (struct peers_choice){ 0 }, 0, on_answer, &answers, &why));
-	sim_until(bed->loop, answers == 50);
-	/* Who opens and says no hello has stall_ms. */
-	bed_client(bed, 0);
-	sim_until(bed->loop, sim_ended(bed->clients[0].fd));
-	peers_free(peers);
-	sim_until(bed->loop, service_connections(bed->service) == 0);
-	SSL_CTX_free(server);
-	SSL_CTX_free(client_ctx);
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
@@ -394,7 +322,6 @@ int main(void)
 		T(drain_waits_for_calls_whose_callers_left),
 		T(a_freed_service_leaves_calls_that_can_be_answered),
 		T(a_service_can_be_freed_by_a_call),
-		T(peers_and_service_speak_tls),
 	};
 #undef T
 
