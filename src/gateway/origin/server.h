@@ -10,7 +10,9 @@
 #include "gateway/origin/pool.h"
 
 enum {
-	SERVER_IDLE_MAX = 64, /* idle upstreams kept, a worker */
+	/* Idle upstreams kept, a worker. They were all in use at once within idle_timeout, which bounds them
+	 * sooner; fewer would be opened anew for each burst. */
+	SERVER_IDLE_MAX = 1024,
 	SERVER_SPARE_MS =
 	    1000, /* after a failure to connect, or SERVER_FAILURES_MAX others in a row */
 	SERVER_FAILURES_MAX = 3,
