@@ -43,12 +43,15 @@ static bool is_current(const struct epoch_record *r, uint64_t now_ms)
 	return r->current_at <= now_ms && now_ms + EPOCH_ACCEPT_S * UINT64_C(1000) < r->void_at;
 }
 
-static bool rules(const struct epoch_set *set, const struct epoch_record *r)
+static bool rules(const struct epoch_set *set, const struct epoch_record *r, uint64_t now_ms)
 {
+	if (r->rules_at > now_ms)
+		return false;
 	for (size_t i = 0; i < set->n; i++) {
 		const struct epoch_record *other = &set->at[i];
 
-		if (other != r && other->e == r->e && !is_revoked(set, other->id) &&
+		if (other != r && other->e == r->e && other->rules_at <= now_ms &&
+		    !is_revoked(set, other->id) &&
 		    epoch_outranks(other->id, other->kind, other->start, r->id, r->kind, r->start))
 			return false;
 	}
@@ -63,7 +66,7 @@ const struct epoch_record *epoch_set_current(const struct epoch_set *set, uint64
 		const struct epoch_record *r = &set->at[i];
 
 		/* Two servers' clocks differ a little: for a moment two epochs may be current. */
-		if (is_current(r, now_ms) && usable(set, r, now_ms) && rules(set, r) &&
+		if (is_current(r, now_ms) && usable(set, r, now_ms) && rules(set, r, now_ms) &&
 		    (best == NULL || r->e > best->e))
 			best = r;
 	}
@@ -77,7 +80,7 @@ const struct epoch_record *epoch_set_find(
 		const struct epoch_record *r = &set->at[i];
 
 		if (epoch_tag(r) == tag && epoch_e24(r) == e24 && usable(set, r, now_ms) &&
-		    rules(set, r))
+		    rules(set, r, now_ms))
 			return r;
 	}
 	return NULL;
@@ -92,6 +95,8 @@ uint64_t epoch_set_next(const struct epoch_set *set, uint64_t now_ms)
 		uint64_t accept = EPOCH_ACCEPT_S * UINT64_C(1000);
 		uint64_t ends = r->void_at > accept ? r->void_at - accept : 0;
 
+		if (r->rules_at > now_ms && r->rules_at < next)
+			next = r->rules_at;
 		if (r->current_at > now_ms && r->current_at < next)
 			next = r->current_at;
 		if (ends > now_ms && ends < next)
@@ -144,25 +149,68 @@ static bool holds(const struct epoch_set *set, const struct epoch_record *r)
 	return false;
 }
 
-int epoch_set_merge(struct epoch_set *into, const struct epoch_set *from)
+bool epoch_set_knows(const struct epoch_set *set, const uint8_t id[static EPOCH_ID_LEN])
 {
+	for (size_t i = 0; i < set->n; i++) {
+		if (memcmp(set->at[i].id, id, EPOCH_ID_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool epoch_set_revoke(struct epoch_set *set, const uint8_t ids[][EPOCH_ID_LEN], size_t n)
+{
+	size_t had = set->revoked_n, kept = 0;
+
+	for (size_t i = 0; i < n && set->revoked_n < EPOCH_REVOKED_MAX; i++) {
+		if (!is_revoked(set, ids[i]))
+			memcpy(set->revoked[set->revoked_n++], ids[i], EPOCH_ID_LEN);
+	}
+	if (set->revoked_n == had)
+		return false;
+	for (size_t i = 0; i < set->n; i++) {
+		if (is_revoked(set, set->at[i].id))
+			continue;
+		if (kept != i)
+			set->at[kept] = set->at[i];
+		set->at[kept++].rules_at = 0; /* what comes after a theft comes at once */
+	}
+	OPENSSL_cleanse(&set->at[kept], (set->n - kept) * sizeof(set->at[0]));
+	set->n = kept;
+	return true;
+}
+
+static bool contested(const struct epoch_set *set, const struct epoch_record *r)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->at[i].e == r->e)
+			return true;
+	}
+	return false;
+}
+
+int epoch_set_merge(struct epoch_set *into, const struct epoch_set *from, uint64_t now_ms)
+{
+	bool revoked = epoch_set_revoke(into, from->revoked, from->revoked_n);
+	const struct epoch_record *current = revoked ? NULL : epoch_set_current(into, now_ms);
+	uint64_t e = current != NULL ? current->e : 0, ends = 0;
 	int rc = 0;
 
-	for (size_t i = 0; i < from->revoked_n; i++) {
-		if (is_revoked(into, from->revoked[i]))
-			continue;
-		if (into->revoked_n == EPOCH_REVOKED_MAX) {
-			rc = -1;
-			break;
-		}
-		memcpy(into->revoked[into->revoked_n++], from->revoked[i], EPOCH_ID_LEN);
-	}
+	if (current != NULL)
+		ends = current->void_at - EPOCH_ACCEPT_S * UINT64_C(1000);
+	for (size_t i = 0; i < from->revoked_n && rc == 0; i++)
+		rc = is_revoked(into, from->revoked[i]) ? 0 : -1;
 	for (size_t i = 0; i < from->n; i++) {
+		struct epoch_record *at;
+
 		if (holds(into, &from->at[i]) || is_revoked(into, from->at[i].id))
 			continue;
 		if (into->n == EPOCH_SET_MAX)
 			return -1;
-		into->at[into->n++] = from->at[i];
+		at = &into->at[into->n];
+		*at = from->at[i];
+		at->rules_at = at->e <= e && contested(into, at) ? ends : 0;
+		into->n++;
 	}
 	return rc;
 }
@@ -236,5 +284,37 @@ enum parse epoch_answer_parse(
 		return PARSE_OK;
 bad:
 	epoch_set_clear(out);
+	return PARSE_BAD;
+}
+
+enum parse epoch_ids_parse(struct bytes answer, struct epoch_ids *out)
+{
+	struct cursor c = cursor_of(answer);
+	struct bytes id;
+	size_t n;
+
+	memset(out, 0, sizeof(*out));
+	cursor_u64(&c); /* the server's time is nothing to a gateway */
+	n = cursor_u8(&c);
+	while (out->revoked_n < n) {
+		id = cursor_take(&c, EPOCH_ID_LEN);
+		if (!c.ok)
+			goto bad;
+		memcpy(out->revoked[out->revoked_n++], id.at, EPOCH_ID_LEN);
+	}
+	while (c.ok && cursor_left(&c) > 0) {
+		struct cursor rest;
+
+		id = cursor_take(&c, EPOCH_ID_LEN);
+		rest = cursor_of(cursor_take(&c, EPOCH_ID_RECORD_LEN - EPOCH_ID_LEN));
+		n = cursor_u8(&rest);
+		if (!c.ok || out->n == EPOCH_IDS_MAX || (n != EPOCH_MADE && n != EPOCH_ORPHAN))
+			goto bad;
+		memcpy(out->at[out->n++], id.at, EPOCH_ID_LEN);
+	}
+	if (c.ok)
+		return PARSE_OK;
+bad:
+	memset(out, 0, sizeof(*out));
 	return PARSE_BAD;
 }

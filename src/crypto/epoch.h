@@ -18,9 +18,15 @@
  *                          | u32 seconds until current (0: is or was) | u32 seconds until void
  * An epoch is void 24 hours after its own end.
  *
+ * Answer to `sslgw/epoch-ids` (empty request): which generations the records of the above come from, so
+ * that they need not be fetched while nothing is new:
+ *   u64 server's unix time | u8 count of revoked | that many ids | to the end: id (8) | u8 kind | u64 start
+ *
  * The Rule: epoch e is ruled by the `made` generation with the latest start <= e, ties by the lowest
  * id; if there is none, by the `orphan` with the earliest start, ties by the lowest id. Only what
- * rules is used or accepted.
+ * rules is used or accepted. What is learned in the middle of an epoch and would rule a past or the
+ * present one does so from the next epoch on, when all gateways have heard of it; at once where a
+ * revocation is heard of, or nothing rules.
  */
 #ifndef CRYPTO_EPOCH_H
 #define CRYPTO_EPOCH_H
@@ -51,6 +57,7 @@ struct epoch_record {
 	uint64_t start, e;
 	uint8_t group_key[EPOCH_KEY_LEN];
 	uint64_t current_at, void_at; /* ms of CLOCK_BOOTTIME */
+	uint64_t rules_at; /* the same: it counts from then on; 0: always */
 };
 
 /* Plain memory of the caller's, zeroed at first; holds secrets: epoch_set_clear() before it goes. */
@@ -68,6 +75,20 @@ bool epoch_outranks(const uint8_t *a_id, uint8_t a_kind, uint64_t a_start, const
 /* Replaces *out (which is cleared first). PARSE_BAD: *out is empty. Never PARSE_MORE. */
 enum parse epoch_answer_parse(
     struct bytes answer, uint64_t now_ms, struct epoch_set *out, uint64_t *server_unix);
+enum { EPOCH_IDS_MAX = 64, EPOCH_ID_RECORD_LEN = 17 }; /* EPOCH_IDS_MAX generations in an answer */
+struct epoch_ids {
+	uint8_t at[EPOCH_IDS_MAX][EPOCH_ID_LEN];
+	size_t n;
+	uint8_t revoked[EPOCH_REVOKED_MAX][EPOCH_ID_LEN];
+	size_t revoked_n;
+};
+/* Replaces *out. PARSE_BAD: *out is empty. Never PARSE_MORE. */
+enum parse epoch_ids_parse(struct bytes answer, struct epoch_ids *out);
+/* Wipes what is revoked, and remembers it. Whether an id was new; a full list takes no more. */
+bool epoch_set_revoke(struct epoch_set *, const uint8_t ids[][EPOCH_ID_LEN], size_t n);
+/* Has it a record of that generation? */
+bool epoch_set_knows(const struct epoch_set *, const uint8_t id[static EPOCH_ID_LEN]);
+
 /* Records must have u32 seconds in current_at and void_at here instead of times. */
 void epoch_answer_begin(struct writer *, uint64_t unix_now, const struct epoch_set *revoked);
 void epoch_answer_add(
@@ -75,7 +96,7 @@ void epoch_answer_add(
 
 /* Takes the records and revocations of from that into lacks; the times of known ones stay. -1: full,
  * what fitted was taken. */
-int epoch_set_merge(struct epoch_set *into, const struct epoch_set *from);
+int epoch_set_merge(struct epoch_set *into, const struct epoch_set *from, uint64_t now_ms);
 /* Wipes what is void or revoked. Returns how many records are left. */
 size_t epoch_set_expire(struct epoch_set *, uint64_t now_ms);
 void epoch_set_clear(struct epoch_set *);

@@ -6,7 +6,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <assert.h>
 #include <string.h>
@@ -15,11 +14,9 @@
 
 #include "base/poison.h"
 
-enum { DAY_S = 86400, MAKE_TRIES = 1000, DIGEST_LEN = 32 };
+enum { DAY_S = 86400, MAKE_TRIES = 1000 };
 /* A base further behind than this is a broken file or clock; each epoch costs one HMAC. */
 enum { RATCHET_MAX = 366 * DAY_S / GENERATION_PERIOD_MIN_S };
-
-static const char magic[8] = { 'S', 'S', 'L', 'G', 'W', 'E', 'P', 1 };
 
 bool generation_period_valid(uint64_t s)
 {
@@ -43,8 +40,7 @@ uint64_t generations_epoch(const struct generations *g, uint64_t unix_now)
 	return unix_now / g->period;
 }
 
-/* The oldest epoch whose tickets are still accepted. */
-static uint64_t oldest_epoch(const struct generations *g, uint64_t unix_now)
+uint64_t generations_oldest(const struct generations *g, uint64_t unix_now)
 {
 	uint64_t now = generations_epoch(g, unix_now), window = DAY_S / g->period;
 
@@ -97,6 +93,15 @@ static bool tag_taken(const struct generations *g, const uint8_t *id)
 	return false;
 }
 
+/* It must win where it starts, or it would be of no use: by a tie's lowest id. */
+static bool wins(const struct generations *g, const struct generation *x)
+{
+	const struct generation *ruler = generations_ruler(g, x->start);
+
+	return ruler == NULL ||
+	       epoch_outranks(x->id, x->kind, x->start, ruler->id, ruler->kind, ruler->start);
+}
+
 int generations_make(struct generations *g, enum epoch_kind kind, uint64_t unix_now, bool at_once)
 {
 	struct generation *x = &g->at[g->n];
@@ -104,19 +109,22 @@ int generations_make(struct generations *g, enum epoch_kind kind, uint64_t unix_
 
 	if (g->n == GENERATIONS_MAX)
 		return -1;
-	do {
-		if (tries++ == MAKE_TRIES || RAND_bytes(x->id, sizeof(x->id)) != 1)
-			return -1;
-	} while (tag_taken(g, x->id));
-	if (RAND_priv_bytes(x->secret, sizeof(x->secret)) != 1)
-		return -1;
 	x->kind = (uint8_t)kind;
 	x->start = generations_epoch(g, unix_now);
 	if (kind == EPOCH_MADE && !at_once)
 		x->start += GENERATION_AHEAD;
 	x->base = x->start;
+	do {
+		if (tries++ == MAKE_TRIES || RAND_bytes(x->id, sizeof(x->id)) != 1)
+			goto fail;
+	} while (tag_taken(g, x->id) || !wins(g, x));
+	if (RAND_priv_bytes(x->secret, sizeof(x->secret)) != 1)
+		goto fail;
 	g->n++;
 	return 0;
+fail:
+	OPENSSL_cleanse(x, sizeof(*x));
+	return -1;
 }
 
 bool generations_due(const struct generations *g, uint64_t unix_now, uint64_t lifetime_s)
@@ -144,7 +152,7 @@ static int ratchet(struct kit *kit, uint8_t secret[static EPOCH_KEY_LEN])
 	return 0;
 }
 
-static int ratchet_to(struct kit *kit, struct generation *x, uint64_t e)
+int generation_ratchet(struct kit *kit, struct generation *x, uint64_t e)
 {
 	if (e > x->base && e - x->base > RATCHET_MAX)
 		return -1;
@@ -163,23 +171,89 @@ static void drop(struct generations *g, size_t i)
 	OPENSSL_cleanse(&g->at[g->n], sizeof(g->at[0]));
 }
 
-int generations_advance(struct generations *g, struct kit *kit, uint64_t unix_now)
+bool generations_is_dropped(const struct generations *g, const uint8_t id[static EPOCH_ID_LEN])
 {
-	uint64_t oldest = oldest_epoch(g, unix_now);
-	int rc = 0;
+	for (size_t i = 0; i < g->dropped_n; i++) {
+		if (memcmp(g->dropped[i].id, id, EPOCH_ID_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool generations_is_revoked(const struct generations *g, const uint8_t id[static EPOCH_ID_LEN])
+{
+	for (size_t i = 0; i < g->revoked_n; i++) {
+		if (memcmp(g->revoked[i].id, id, EPOCH_ID_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The oldest note makes room: what it names has ruled nothing for longest. */
+static void note_dropped(struct generations *g, const uint8_t *id, uint64_t unix_now)
+{
+	struct revocation *at;
+
+	if (generations_is_dropped(g, id))
+		return;
+	if (g->dropped_n == GENERATIONS_DROPPED_MAX) {
+		g->dropped_n--;
+		memmove(&g->dropped[0], &g->dropped[1], g->dropped_n * sizeof(g->dropped[0]));
+	}
+	at = &g->dropped[g->dropped_n++];
+	memcpy(at->id, id, EPOCH_ID_LEN);
+	at->when = unix_now;
+}
+
+bool generations_prune(struct generations *g, uint64_t unix_now)
+{
+	uint64_t oldest = generations_oldest(g, unix_now);
+	bool any = false;
 
 	for (size_t i = g->n; i-- > 0;) {
 		if (rules_from(g, &g->at[i], oldest))
 			continue;
+		note_dropped(g, g->at[i].id, unix_now);
 		drop(g, i);
-		rc = 1;
+		any = true;
 	}
+	return any;
+}
+
+static bool is_older(const struct revocation *r, uint64_t age_s, uint64_t unix_now)
+{
+	return r->when < unix_now && unix_now - r->when > age_s;
+}
+
+/* Revocations are kept for a year: longer than any backup that may be restored. */
+static bool forget_revocations(struct generations *g, uint64_t unix_now)
+{
+	size_t kept = 0, had = g->revoked_n;
+
+	for (size_t i = 0; i < had; i++) {
+		if (!is_older(&g->revoked[i], GENERATIONS_REVOKED_S, unix_now))
+			g->revoked[kept++] = g->revoked[i];
+	}
+	memset(&g->revoked[kept], 0, (had - kept) * sizeof(g->revoked[0]));
+	g->revoked_n = kept;
+	return kept < had;
+}
+
+int generations_advance(struct generations *g, struct kit *kit, uint64_t unix_now)
+{
+	uint64_t oldest = generations_oldest(g, unix_now);
+	int rc = 0;
+
+	if (forget_revocations(g, unix_now))
+		rc = 1;
+	if (generations_prune(g, unix_now))
+		rc = 1;
 	for (size_t i = g->n; i-- > 0;) {
 		struct generation *x = &g->at[i];
 
 		if (x->base >= oldest)
 			continue;
-		if (ratchet_to(kit, x, oldest) == -1) {
+		if (generation_ratchet(kit, x, oldest) == -1) {
 			drop(g, i);
 			rc = -1;
 		} else if (rc == 0) {
@@ -189,17 +263,14 @@ int generations_advance(struct generations *g, struct kit *kit, uint64_t unix_no
 	return rc;
 }
 
-int generations_revoke(
-    struct generations *g, const uint8_t id[static EPOCH_ID_LEN], uint64_t unix_now)
+int generations_revoke(struct generations *g, const uint8_t id[static EPOCH_ID_LEN], uint64_t when)
 {
-	for (size_t i = 0; i < g->revoked_n; i++) {
-		if (memcmp(g->revoked[i].id, id, EPOCH_ID_LEN) == 0)
-			return 0;
-	}
+	if (generations_is_revoked(g, id))
+		return 0;
 	if (g->revoked_n == EPOCH_REVOKED_MAX)
 		return -1;
 	memcpy(g->revoked[g->revoked_n].id, id, EPOCH_ID_LEN);
-	g->revoked[g->revoked_n++].when = unix_now;
+	g->revoked[g->revoked_n++].when = when;
 	for (size_t i = g->n; i-- > 0;) {
 		if (memcmp(g->at[i].id, id, EPOCH_ID_LEN) == 0)
 			drop(g, i);
@@ -207,7 +278,35 @@ int generations_revoke(
 	return 0;
 }
 
+int generations_revoke_all(
+    struct generations *g, const uint8_t keep[static EPOCH_ID_LEN], uint64_t unix_now)
+{
+	size_t n = 0, lost = 0;
+	uint8_t ids[GENERATIONS_MAX + GENERATIONS_DROPPED_MAX][EPOCH_ID_LEN];
+
+	for (size_t i = 0; i < g->n; i++) {
+		if (memcmp(g->at[i].id, keep, EPOCH_ID_LEN) != 0)
+			memcpy(ids[n++], g->at[i].id, EPOCH_ID_LEN);
+	}
+	/* A server that was away may still have what was dropped here lately. */
+	for (size_t i = 0; i < g->dropped_n; i++) {
+		if (!is_older(&g->dropped[i], GENERATIONS_AWAY_S, unix_now))
+			memcpy(ids[n++], g->dropped[i].id, EPOCH_ID_LEN);
+	}
+	for (size_t i = 0; i < n; i++)
+		lost += generations_revoke(g, ids[i], unix_now) == -1;
+	return lost == 0 ? 0 : -1;
+}
+
 /* ---- the answer to sslgw/epoch-keys */
+
+static void answer_begin(const struct generations *g, uint64_t unix_now, struct writer *w)
+{
+	writer_u64(w, unix_now);
+	writer_u8(w, (uint8_t)g->revoked_n);
+	for (size_t i = 0; i < g->revoked_n; i++)
+		writer_put(w, g->revoked[i].id, EPOCH_ID_LEN);
+}
 
 static int derive_group(
     struct kit *kit, const struct generation *x, uint64_t e, struct bytes group, uint8_t *out)
@@ -244,14 +343,11 @@ static int answer_epoch(const struct generations *g, struct kit *kit, struct gen
 int generations_answer(const struct generations *g, struct kit *kit, struct bytes group,
     uint64_t unix_now, struct writer *w)
 {
-	uint64_t now = generations_epoch(g, unix_now), oldest = oldest_epoch(g, unix_now);
+	uint64_t now = generations_epoch(g, unix_now), oldest = generations_oldest(g, unix_now);
 	struct generation x = { 0 };
 	int rc = 0;
 
-	writer_u64(w, unix_now);
-	writer_u8(w, (uint8_t)g->revoked_n);
-	for (size_t i = 0; i < g->revoked_n; i++)
-		writer_put(w, g->revoked[i].id, EPOCH_ID_LEN);
+	answer_begin(g, unix_now, w);
 	/* A copy of the ruler walks along with e; it is taken anew where the ruler changes. */
 	for (uint64_t e = oldest; e <= now + 1 && rc == 0; e++) {
 		const struct generation *ruler = generations_ruler(g, e);
@@ -262,7 +358,7 @@ int generations_answer(const struct generations *g, struct kit *kit, struct byte
 			x = *ruler;
 		if (x.base > e)
 			continue; /* not moved on yet since the clock went back: older ones are forgotten */
-		rc = ratchet_to(kit, &x, e);
+		rc = generation_ratchet(kit, &x, e);
 		if (rc == 0)
 			rc = answer_epoch(g, kit, &x, e, group, unix_now, w);
 	}
@@ -270,90 +366,23 @@ int generations_answer(const struct generations *g, struct kit *kit, struct byte
 	return rc;
 }
 
-/* ---- the state file */
+/* ---- the answer to sslgw/epoch-ids */
 
-int generations_encode(const struct generations *g, uint8_t *out, size_t size, size_t *len)
+int generations_ids(const struct generations *g, uint64_t unix_now, struct writer *w)
 {
-	struct writer w = writer_of(out, size);
-	uint8_t digest[DIGEST_LEN];
+	uint64_t now = generations_epoch(g, unix_now);
+	const struct generation *last = NULL;
 
-	writer_put(&w, magic, sizeof(magic));
-	writer_u32(&w, g->period);
-	writer_u64(&w, g->written);
-	writer_u16(&w, (uint16_t)g->n);
-	for (size_t i = 0; i < g->n; i++) {
-		writer_put(&w, g->at[i].id, EPOCH_ID_LEN);
-		writer_u8(&w, g->at[i].kind);
-		writer_u64(&w, g->at[i].start);
-		writer_u64(&w, g->at[i].base);
-		writer_put(&w, g->at[i].secret, EPOCH_KEY_LEN);
+	answer_begin(g, unix_now, w);
+	for (uint64_t e = generations_oldest(g, unix_now); e <= now + 1; e++) {
+		const struct generation *x = generations_ruler(g, e);
+
+		if (x == NULL || x == last)
+			continue;
+		last = x;
+		writer_put(w, x->id, EPOCH_ID_LEN);
+		writer_u8(w, x->kind);
+		writer_u64(w, x->start);
 	}
-	writer_u16(&w, (uint16_t)g->revoked_n);
-	for (size_t i = 0; i < g->revoked_n; i++) {
-		writer_put(&w, g->revoked[i].id, EPOCH_ID_LEN);
-		writer_u64(&w, g->revoked[i].when);
-	}
-	if (!w.ok)
-		return -1;
-	SHA256(out, writer_len(&w), digest);
-	writer_put(&w, digest, sizeof(digest));
-	*len = writer_len(&w);
-	return w.ok ? 0 : -1;
-}
-
-static bool decode_generation(struct cursor *c, struct generation *x)
-{
-	struct bytes id = cursor_take(c, EPOCH_ID_LEN), secret;
-
-	x->kind = cursor_u8(c);
-	x->start = cursor_u64(c);
-	x->base = cursor_u64(c);
-	secret = cursor_take(c, EPOCH_KEY_LEN);
-	if (!c->ok || (x->kind != EPOCH_MADE && x->kind != EPOCH_ORPHAN) || x->base < x->start)
-		return false;
-	memcpy(x->id, id.at, EPOCH_ID_LEN);
-	memcpy(x->secret, secret.at, EPOCH_KEY_LEN);
-	return id.at[0] != 0 || id.at[1] != 0;
-}
-
-static bool decode_body(struct cursor *c, struct generations *g)
-{
-	size_t n;
-
-	g->period = cursor_u32(c);
-	g->written = cursor_u64(c);
-	if (!c->ok || !generation_period_valid(g->period) || (n = cursor_u16(c)) > GENERATIONS_MAX)
-		return false;
-	while (g->n < n) {
-		if (!decode_generation(c, &g->at[g->n]))
-			return false;
-		g->n++;
-	}
-	if ((n = cursor_u16(c)) > EPOCH_REVOKED_MAX)
-		return false;
-	while (g->revoked_n < n) {
-		struct bytes id = cursor_take(c, EPOCH_ID_LEN);
-
-		if (!c->ok)
-			return false;
-		memcpy(g->revoked[g->revoked_n].id, id.at, EPOCH_ID_LEN);
-		g->revoked[g->revoked_n++].when = cursor_u64(c);
-	}
-	return c->ok && cursor_left(c) == 0;
-}
-
-enum parse generations_decode(struct bytes in, struct generations *out)
-{
-	uint8_t digest[DIGEST_LEN];
-	struct cursor c;
-
-	memset(out, 0, sizeof(*out));
-	if (in.len < sizeof(magic) + DIGEST_LEN || memcmp(in.at, magic, sizeof(magic)) != 0)
-		return PARSE_BAD;
-	SHA256(in.at, in.len - DIGEST_LEN, digest);
-	c = cursor_of(bytes_of(in.at + sizeof(magic), in.len - sizeof(magic) - DIGEST_LEN));
-	if (memcmp(digest, in.at + in.len - DIGEST_LEN, DIGEST_LEN) == 0 && decode_body(&c, out))
-		return PARSE_OK;
-	generations_clear(out);
-	return PARSE_BAD;
+	return w->ok ? 0 : -1;
 }

@@ -227,12 +227,17 @@ static void loser_of_an_epoch_is_not_accepted(void **state)
 			add(a, 30, turn ? &l : &w);
 			add(b, 30, turn ? &w : &l);
 			take(a, 0, set), take(b, 0, other);
-			assert_int_equal(epoch_set_merge(set, other), 0);
-			assert_int_equal(epoch_set_merge(set, other), 0); /* known already */
+			assert_int_equal(epoch_set_merge(set, other, 0), 0);
+			assert_int_equal(epoch_set_merge(set, other, 0), 0); /* known already */
 			assert_int_equal(set->n, 2);
-			assert_int_equal(epoch_tag(epoch_set_current(set, 0)), cases[i].winner.tag);
-			assert_non_null(epoch_set_find(set, 0, cases[i].winner.tag, 30));
-			assert_null(epoch_set_find(set, 0, cases[i].loser.tag, 30));
+			/* Until the epoch ends what is used goes on being used. */
+			assert_int_equal(epoch_tag(epoch_set_current(set, 0)),
+			    turn ? cases[i].loser.tag : cases[i].winner.tag);
+			assert_int_equal(epoch_set_next(set, HOUR_MS - 1), HOUR_MS);
+			assert_int_equal(epoch_tag(epoch_set_current(set, HOUR_MS - 1)),
+			    turn ? cases[i].loser.tag : cases[i].winner.tag);
+			assert_non_null(epoch_set_find(set, HOUR_MS, cases[i].winner.tag, 30));
+			assert_null(epoch_set_find(set, HOUR_MS, cases[i].loser.tag, 30));
 			free(set), free(other);
 		}
 	}
@@ -256,11 +261,84 @@ static void revocation_outranks_records(void **state)
 	take(b, 0, other);
 	assert_int_equal(other->revoked_n, 1);
 	assert_null(epoch_set_current(other, 0));
-	assert_int_equal(epoch_set_merge(set, other), 0);
+	assert_int_equal(epoch_set_merge(set, other, 0), 0);
 	assert_int_equal(epoch_tag(epoch_set_current(set, 0)), 0x0600);
 	assert_null(epoch_set_find(set, 0, 0x0500, 30));
 	assert_int_equal(epoch_set_expire(set, 0), 1);
 	free(set), free(other);
+}
+
+static void revocation_switches_at_once(void **state)
+{
+	struct epoch_set *set = calloc(1, sizeof(*set)), *other = calloc(1, sizeof(*set));
+	struct epoch_record stolen = record(0x0500, EPOCH_MADE, 20, 30),
+			    fresh = record(0x0600, EPOCH_MADE, 30, 30);
+	struct answer *a = answer_new(NULL), *b = answer_new(NULL);
+
+	(void)state;
+	add(a, 30, &stolen), add(b, 30, &stolen), add(b, 30, &fresh);
+	take(a, 0, set);
+	take(b, 0, other);
+	assert_int_equal(epoch_set_merge(set, other, 0), 0);
+	assert_int_equal(epoch_tag(epoch_set_current(set, 0)), 0x0500); /* until the next epoch */
+	assert_true(epoch_set_knows(set, fresh.id));
+	assert_true(epoch_set_revoke(set, &stolen.id, 1));
+	assert_false(epoch_set_revoke(set, &stolen.id, 1));
+	assert_int_equal(epoch_tag(epoch_set_current(set, 0)), 0x0600);
+	assert_false(epoch_set_knows(set, stolen.id));
+	assert_null(epoch_set_find(set, 0, 0x0500, 30));
+	assert_int_equal(set->at[1].group_key[0] | set->at[1].group_key[31], 0); /* wiped */
+	/* Both in one answer, to a gateway that knew of neither. */
+	epoch_set_clear(set);
+	add(a = answer_new(NULL), 30, &stolen);
+	take(a, 0, set);
+	memcpy(other->revoked[other->revoked_n++], stolen.id, sizeof(stolen.id));
+	assert_int_equal(epoch_set_merge(set, other, 0), 0);
+	assert_int_equal(epoch_tag(epoch_set_current(set, 0)), 0x0600);
+	free(set), free(other);
+}
+
+/* Two generations with the same first two bytes: the name does not tell them apart, the Rule does. */
+static void one_tag_of_two_ids_finds_the_ruler(void **state)
+{
+	struct epoch_set *set = calloc(1, sizeof(*set));
+	struct epoch_record a = record(0x0500, EPOCH_MADE, 20, 30),
+			    b = record(0x0500, EPOCH_MADE, 25, 30),
+			    c = record(0x0500, EPOCH_MADE, 20, 24);
+	struct answer *answer = answer_new(NULL);
+
+	(void)state;
+	b.id[7] = 1;
+	add(answer, 30, &a), add(answer, 30, &b), add(answer, 30, &c);
+	take(answer, 0, set);
+	assert_int_equal(epoch_set_find(set, 0, 0x0500, 30)->id[7], 1);
+	assert_int_equal(epoch_set_find(set, 0, 0x0500, 24)->id[7], 0);
+	free(set);
+}
+
+static void ids_are_read_whole_or_not_at_all(void **state)
+{
+	uint8_t buf[8 + 1 + 8 + 17] = { 0 };
+	struct epoch_ids *ids = calloc(1, sizeof(*ids));
+
+	(void)state;
+	buf[8] = 1;
+	memset(buf + 9, 7, 8);
+	memset(buf + 17, 9, 8);
+	buf[25] = EPOCH_ORPHAN;
+	for (size_t n = 0; n < sizeof(buf); n++) {
+		assert_int_equal(epoch_ids_parse(bytes_of(buf, n), ids),
+		    n == 17 ? PARSE_OK : PARSE_BAD); /* none rules: an answer too */
+		assert_int_equal(ids->n, 0);
+	}
+	assert_int_equal(epoch_ids_parse(bytes_of(buf, sizeof(buf)), ids), PARSE_OK);
+	assert_int_equal(ids->n, 1);
+	assert_int_equal(ids->revoked_n, 1);
+	assert_int_equal(ids->at[0][0], 9);
+	assert_int_equal(ids->revoked[0][7], 7);
+	buf[25] = 3;
+	assert_int_equal(epoch_ids_parse(bytes_of(buf, sizeof(buf)), ids), PARSE_BAD);
+	free(ids);
 }
 
 static void broken_answers_leave_nothing(void **state)
@@ -311,6 +389,9 @@ int main(void)
 		cmocka_unit_test(only_the_low_24_bits_of_the_epoch_are_named),
 		cmocka_unit_test(loser_of_an_epoch_is_not_accepted),
 		cmocka_unit_test(revocation_outranks_records),
+		cmocka_unit_test(revocation_switches_at_once),
+		cmocka_unit_test(one_tag_of_two_ids_finds_the_ruler),
+		cmocka_unit_test(ids_are_read_whole_or_not_at_all),
 		cmocka_unit_test(broken_answers_leave_nothing),
 	};
 

@@ -189,8 +189,9 @@ static void new_ones_are_made_in_time(void **state)
 			assert_memory_not_equal(f->g.at[i].id, f->g.at[j].id, 2);
 	}
 	while (f->g.n < GENERATIONS_MAX)
-		assert_int_equal(generations_make(&f->g, EPOCH_MADE, now, true), 0);
-	assert_int_equal(generations_make(&f->g, EPOCH_MADE, now, true), -1);
+		assert_int_equal(
+		    generations_make(&f->g, EPOCH_MADE, now + f->g.n * HOUR, true), 0);
+	assert_int_equal(generations_make(&f->g, EPOCH_MADE, now + 99 * HOUR, true), -1);
 }
 
 static void revoked_ones_are_gone_and_told(void **state)

@@ -156,7 +156,7 @@ static void answered_cb(void *arg, enum reason reason, struct bytes answer)
 		deadline_set(s->loop, &g->poll, g->retry_ms, poll_cb);
 		return;
 	}
-	if (epoch_set_merge(&g->set, s->incoming) == -1)
+	if (epoch_set_merge(&g->set, s->incoming, boottime_ms()) == -1)
 		log_warnx("group %s: more epoch keys than fit: the newest are missing", g->name);
 	epoch_set_clear(s->incoming);
 	g->answered = true;
