@@ -6,10 +6,12 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "cachesvc/commands.h"
 #include "net/service.h"
+#include "net/tlsctx.h"
 #include "wire/resp.h"
 
 #include "base/poison.h"
@@ -37,13 +39,40 @@ struct cachesvc {
 	struct commands_reply reply; /* of the call in work */
 	struct deadline tick;
 	uint64_t told_ms; /* when a stranger was last logged; 0: never */
+	uintptr_t last_id; /* of a connection */
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
 
+/* A connection's caller lies in the word that its identity has for us, so nothing has to be freed:
+ * bit 0 authed, 1 and 2 failures, above: the id. */
+enum { USER_FAILURES_SHIFT = 1, USER_FAILURES_MASK = 3, USER_ID_SHIFT = 3 };
+
+_Static_assert(
+    (int)COMMANDS_AUTH_FAILURES <= (int)USER_FAILURES_MASK, "they do not fit their bits");
+
+static struct commands_caller caller_of(const struct identity *who)
+{
+	uintptr_t user = (uintptr_t)who->user;
+
+	return (struct commands_caller){
+		.id = user >> USER_ID_SHIFT,
+		.authed = who->tls || (user & 1) != 0,
+		.may_flush = who->tls ? who->role == ROLE_OPERATOR : who->local && who->uid == 0,
+		.failures = (user >> USER_FAILURES_SHIFT) & USER_FAILURES_MASK,
+	};
+}
+
+static void caller_keep(struct identity *who, const struct commands_caller *caller)
+{
+	who->user = (void *)((uintptr_t)caller->id << USER_ID_SHIFT |
+			     (uintptr_t)caller->failures << USER_FAILURES_SHIFT |
+			     (uintptr_t)caller->authed);
+}
+
 static bool may_call(const struct cachesvc *c, const struct identity *who)
 {
-	if (!who->local) /* loopback: AUTH, where there is one, decides */
+	if (!who->local) /* its certificate has been looked at; without one AUTH decides, if there is one */
 		return true;
 	for (size_t i = 0; i < c->params.callers_n; i++)
 		if (c->params.callers[i] == who->uid)
@@ -66,19 +95,30 @@ static void on_call(void *arg, struct call *call, struct bytes request)
 {
 	struct cachesvc *c = arg;
 	struct identity *who = call_identity(call);
-	bool authed = who->user != NULL;
+	struct commands_caller caller = caller_of(who);
 
 	if (!may_call(c, who)) {
 		refuse(c, call, who);
 		return;
 	}
 	c->commands.connections = service_connections(c->service);
-	commands_run(&c->commands, &authed, request, loop_now_ms(c->loop), &c->reply);
-	who->user = authed ? c : NULL; /* any mark will do */
+	if (caller.id == 0)
+		caller.id = ++c->last_id;
+	commands_run(&c->commands, &caller, request, loop_now_ms(c->loop), &c->reply);
+	caller_keep(who, &caller);
 	if (c->reply.close)
 		call_reply_last(call, c->reply.iov, c->reply.n);
 	else
 		call_reply(call, c->reply.iov, c->reply.n);
+}
+
+static size_t message_max(void *arg, const struct identity *who)
+{
+	const struct cachesvc *c = arg;
+	struct commands_caller caller = caller_of(who);
+
+	return commands_is_stranger(&c->commands, &caller) ? COMMANDS_STRANGER_MAX
+							   : RESP_COMMAND_MAX;
 }
 
 static size_t on_bad(void *arg, struct bytes input, uint8_t *buf, size_t max)
@@ -113,6 +153,7 @@ struct cachesvc *cachesvc_new(struct loop *loop, const struct cachesvc_params *p
 		.idle_ms = params->idle_ms,
 		.stall_ms = CACHESVC_STALL_MS,
 		.call = on_call,
+		.message_max = message_max,
 		.bad = on_bad,
 	};
 	c->store = store_new(params->max_memory, loop_now_ms(loop));
@@ -130,9 +171,37 @@ fail:
 	return NULL;
 }
 
-int cachesvc_listen(struct cachesvc *c, int fd)
+int cachesvc_listen(struct cachesvc *c, int fd, struct tlsctx *tls)
 {
-	return service_listen(c->service, fd, NULL);
+	return service_listen(c->service, fd, tls);
+}
+
+void cachesvc_set_secret(struct cachesvc *c, struct bytes secret)
+{
+	commands_set_secret(&c->commands, secret);
+}
+
+static bool keep_caller(void *arg, const struct identity *who)
+{
+	return may_call(arg, who);
+}
+
+void cachesvc_set_callers(struct cachesvc *c, const uid_t *callers, size_t n)
+{
+	assert(n <= CACHESVC_CALLERS_MAX);
+	memcpy(c->params.callers, callers, n * sizeof(*callers));
+	c->params.callers_n = n;
+	service_recheck(c->service, keep_caller, c);
+}
+
+static bool keep_allowed(void *arg, const struct identity *who)
+{
+	return !who->tls || !tlsctx_denied(arg, who->spki);
+}
+
+void cachesvc_recheck(struct cachesvc *c, const struct tlsctx *tls)
+{
+	service_recheck(c->service, keep_allowed, (void *)(uintptr_t)tls);
 }
 
 static void on_drained(void *arg)

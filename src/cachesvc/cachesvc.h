@@ -21,9 +21,17 @@ struct cachesvc_params {
 	size_t callers_n;
 };
 
+struct tlsctx;
+
 struct cachesvc *cachesvc_new(
     struct loop *, const struct cachesvc_params *); /* copied; NULL: errno */
-int cachesvc_listen(struct cachesvc *, int fd); /* fd listening, owned. 0 or -1 */
+/* fd listening, owned. tlsctx NULL: plain, where AUTH decides if there is a secret; else the certificate
+ * does, and tlsctx (borrowed) outlives the service. 0 or -1. */
+int cachesvc_listen(struct cachesvc *, int fd, struct tlsctx *);
+/* Anew: who is connected and may no longer be is closed, but for those who know a former secret. */
+void cachesvc_set_secret(struct cachesvc *, struct bytes);
+void cachesvc_set_callers(struct cachesvc *, const uid_t *, size_t n);
+void cachesvc_recheck(struct cachesvc *, const struct tlsctx *); /* its deny list has changed */
 void cachesvc_drain(struct cachesvc *, void (*done)(void *arg), void *arg); /* no new connections */
 void cachesvc_stats(const struct cachesvc *, struct store_stats *);
 void cachesvc_free(struct cachesvc *);

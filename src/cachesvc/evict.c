@@ -3,6 +3,7 @@
  * protected. Between classes: now and then a class that evicts asks whether another one holds
  * entries that were left alone for much longer, or chunks that lie idle; then a page of that one is
  * emptied and moves. What is protected there is copied to other chunks of its class, not lost.
+ * Claims are no victims, and their class gives nothing away; up to its bound it takes from any.
  */
 #include <assert.h>
 #include <string.h>
@@ -17,6 +18,8 @@ struct item *evict_victim(const struct store *s, unsigned class)
 {
 	const struct class *c = &s->classes[class];
 
+	if (class == slab_claims(s))
+		return NULL;
 	if (c->lists[SEGMENT_PROBATION].last != 0)
 		return store_item(s, c->lists[SEGMENT_PROBATION].last);
 	if (c->lists[SEGMENT_PROTECTED].last != 0)
@@ -167,13 +170,14 @@ static unsigned donor_for(struct store *s, unsigned class)
 {
 	struct class *c = &s->classes[class];
 	unsigned donor = donor_idle(s);
-	bool unread = c->lists[SEGMENT_PROBATION].n > 0;
+	bool claims = class == slab_claims(s);
+	bool unread = c->lists[SEGMENT_PROBATION].n > 0 && !claims;
 
 	if (donor != s->classes_n || (unread && c->evictions < c->per_page))
 		return donor;
 	c->evictions = 0;
 	donor = donor_older(s, class);
-	return donor == s->classes_n && c->used == 0 ? donor_forced(s, class) : donor;
+	return donor == s->classes_n && (c->used == 0 || claims) ? donor_forced(s, class) : donor;
 }
 
 struct item *evict_for(struct store *s, unsigned class)

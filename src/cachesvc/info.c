@@ -65,6 +65,7 @@ static void write_stats(const struct info *info, const struct store_stats *stats
 {
 	line(w, "total_commands_processed:%" PRIu64, info->commands->run);
 	line(w, "refused_commands:%" PRIu64, info->commands->refused);
+	line(w, "auth_failures:%" PRIu64, info->commands->auth_failures);
 	line(w, "keyspace_hits:%" PRIu64, stats->hits);
 	line(w, "keyspace_misses:%" PRIu64, stats->misses);
 	line(w, "stored_keys:%" PRIu64, stats->stored);
@@ -76,6 +77,26 @@ static void write_stats(const struct info *info, const struct store_stats *stats
 	line(w, "evicted_age_mean_seconds:%" PRIu64,
 	    stats->evicted > 0 ? stats->evicted_age_s / stats->evicted : 0);
 	line(w, "pages_moved:%" PRIu64, stats->pages_moved);
+}
+
+/* A tenth of maxmemory; nothing evicts them: full is full. */
+static void write_claims(const struct info *info, const struct store_stats *stats, struct writer *w)
+{
+	(void)info;
+	line(w, "claims:%" PRIu64, stats->claims);
+	line(w, "claims_max:%" PRIu64, stats->claims_max);
+	line(w, "claims_memory:%" PRIu64, stats->claims_memory);
+	line(w, "claims_refused:%" PRIu64, stats->claims_refused);
+	line(w, "claims_policy:noeviction");
+}
+
+/* Some clients wait until nothing is being loaded. */
+static void write_persistence(
+    const struct info *info, const struct store_stats *stats, struct writer *w)
+{
+	(void)info;
+	(void)stats;
+	line(w, "loading:0");
 }
 
 static void write_replication(
@@ -100,22 +121,32 @@ static const struct section sections[] = {
 	{ "server", "# Server", write_server },
 	{ "clients", "# Clients", write_clients },
 	{ "memory", "# Memory", write_memory },
+	{ "persistence", "# Persistence", write_persistence },
 	{ "stats", "# Stats", write_stats },
+	{ "claims", "# Claims", write_claims },
 	{ "replication", "# Replication", write_replication },
 	{ "keyspace", "# Keyspace", write_keyspace },
 };
+
+static bool is_wanted(const struct info *info, const char *name)
+{
+	for (uint32_t i = 0; i < info->sections_n; i++)
+		if (bytes_case_equal_str(info->sections[i], name) ||
+		    bytes_case_equal_str(info->sections[i], "all") ||
+		    bytes_case_equal_str(info->sections[i], "default") ||
+		    bytes_case_equal_str(info->sections[i], "everything"))
+			return true;
+	return info->sections_n == 0;
+}
 
 size_t info_write(const struct info *info, uint8_t *buf, size_t max)
 {
 	struct writer w = writer_of(buf, max);
 	struct store_stats stats;
-	bool all = info->section.len == 0 || bytes_case_equal_str(info->section, "all") ||
-		   bytes_case_equal_str(info->section, "default") ||
-		   bytes_case_equal_str(info->section, "everything");
 
 	store_stats(info->commands->store, &stats);
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-		if (!all && !bytes_case_equal_str(info->section, sections[i].name))
+		if (!is_wanted(info, sections[i].name))
 			continue;
 		if (writer_len(&w) > 0)
 			writer_str(&w, "\r\n");

@@ -12,7 +12,8 @@
 struct info {
 	const struct commands *commands;
 	uint64_t now_ms;
-	struct bytes section; /* empty, "all", "default", "everything": all */
+	const struct bytes *sections; /* none, "all", "default", "everything": all */
+	uint32_t sections_n;
 };
 
 size_t info_write(

@@ -5,20 +5,18 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cachesvc/cachesvc.h"
+#include "cachesvc/standalone.h"
 #include "net/libraries.h"
-#include "net/listener.h"
 #include "proc/channel.h"
 #include "proc/inherited.h"
 #include "proc/notify.h"
@@ -30,15 +28,7 @@
 #define PROGRAM "sslgw-cachesvc"
 #define DEFAULT_FILE SYSCONFDIR "/cachesvc.conf"
 
-enum {
-	LISTEN_MAX = 64,
-	TOKEN_BYTES = 32,
-	PASSWORD_MIN = 8,
-	PASSWORD_MAX = 256,
-	OWN_FDS = 32,
-	OPT_HELP = 256,
-	OPT_HELP_CONFIG
-};
+enum { TOKEN_BYTES = 32, OWN_FDS = 32, OPT_HELP = 256, OPT_HELP_CONFIG };
 
 struct run {
 	const char *file;
@@ -50,10 +40,12 @@ struct run {
 	struct signals *signals;
 	struct channel *channel; /* NULL: alone, or the master is gone */
 	int channel_fd;
-	int fds[LISTEN_MAX], fds_n; /* listening */
+	int fds[CACHESVC_LISTEN_MAX],
+	    fds_n; /* listening: those of listen, then those of listen_plain */
+	struct tlsctx *tls; /* NULL: none */
 	uint32_t connections;
 	bool stopping;
-	char secret[PASSWORD_MAX + 1];
+	struct standalone_secret secret; /* until the service has it */
 };
 
 static const struct option long_options[] = {
@@ -135,29 +127,9 @@ static void read_token(struct run *run)
 	if (fd < 0 || inherited_read_secret(fd, token, sizeof(token)) != 0)
 		fatalx(EXIT_RUNTIME, "embedded, but without a token: start sslgw, not " PROGRAM);
 	for (size_t i = 0; i < sizeof(token); i++)
-		snprintf(run->secret + 2 * i, 3, "%02x", token[i]);
+		snprintf(run->secret.text + 2 * i, 3, "%02x", token[i]);
+	run->secret.len = 2 * sizeof(token);
 	explicit_bzero(token, sizeof(token));
-}
-
-static void read_password(struct run *run)
-{
-	const char *file = run->conf->password_file;
-	FILE *in = fopen(file, "re");
-	size_t len;
-
-	if (in == NULL)
-		fatal(EXIT_CONFIG, "%s: password_file %s", conf_where(&run->conf->password_file),
-		    file);
-	setvbuf(in, NULL, _IONBF, 0); /* no copy of it in a buffer that nobody wipes */
-	if (fgets(run->secret, sizeof(run->secret), in) == NULL)
-		run->secret[0] = '\0';
-	fclose(in);
-	len = strcspn(run->secret, "\r\n");
-	run->secret[len] = '\0';
-	if (len < PASSWORD_MIN || len >= PASSWORD_MAX)
-		fatalx(EXIT_CONFIG,
-		    "%s: password_file %s: the first line has to have %d to %d bytes",
-		    conf_where(&run->conf->password_file), file, PASSWORD_MIN, PASSWORD_MAX - 1);
 }
 
 /* As many descriptors as connections, if they can be had. */
@@ -183,39 +155,6 @@ static uint32_t connections_of(const struct cachesvc_conf *conf)
 	    (long long)conf->connections, (unsigned long long)limit.rlim_cur,
 	    (unsigned long long)limit.rlim_cur - OWN_FDS);
 	return (uint32_t)limit.rlim_cur - OWN_FDS;
-}
-
-/* A Unix socket that an earlier run left behind is in nobody's use: connecting to it is refused. */
-static void remove_stale(const struct endpoint *e)
-{
-	const struct sockaddr_un *un = (const void *)&e->addr;
-	struct stat st;
-	int fd;
-
-	if (e->addr.ss_family != AF_UNIX || un->sun_path[0] == '\0' ||
-	    lstat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
-		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&e->addr, e->len) != 0 &&
-	    errno == ECONNREFUSED)
-		unlink(un->sun_path);
-	if (fd >= 0)
-		close(fd);
-}
-
-static int open_socket(const struct run *run, const char *address)
-{
-	struct endpoint e;
-	int fd;
-
-	if (endpoint_parse(&e, address) != 0)
-		fatalx(EXIT_CONFIG, "%s is no address", address); /* checked before: not reached */
-	remove_stale(&e);
-	fd = listener_socket(&e, false);
-	if (fd < 0)
-		fatal(EXIT_RUNTIME, "%s: cannot listen on %s", conf_where(&run->conf->listen),
-		    address);
-	return fd;
 }
 
 static void drop_rights(const struct cachesvc_conf *conf)
@@ -255,21 +194,55 @@ static void stop(struct run *run)
 	cachesvc_drain(run->cachesvc, stop_now, run);
 }
 
-/* What can be changed while it runs is nothing yet; whether the next start would work can be said. */
+static void on_denied(void *arg)
+{
+	const struct run *run = arg;
+
+	cachesvc_recheck(run->cachesvc, run->tls);
+}
+
+/* All that the new configuration names can be had, or nothing of it is taken. */
+static int take_over(struct run *run, const struct cachesvc_conf *conf)
+{
+	struct standalone_secret secret;
+	uid_t callers[CACHESVC_CALLERS_MAX];
+	char error[512];
+	int rc = -1;
+
+	if (standalone_secret(conf, &secret) != 0)
+		return -1;
+	if (run->tls != NULL && tlsctx_reload(run->tls, error, sizeof(error)) != 0) {
+		log_errorx("%s: %s", conf_where(&conf->identity), error);
+	} else {
+		cachesvc_set_secret(run->cachesvc, bytes_of(secret.text, secret.len));
+		cachesvc_set_callers(run->cachesvc, callers, standalone_callers(conf, callers));
+		if (run->tls != NULL)
+			on_denied(run);
+		rc = 0;
+	}
+	explicit_bzero(&secret, sizeof(secret));
+	return rc;
+}
+
+/* The password, the files of the identity and who may call are taken anew; the rest takes a restart. */
 static void reload(struct run *run)
 {
-	struct conf_errors *errors = conf_errors_new();
+	struct conf_errors *errors = run->embedded ? NULL : conf_errors_new();
 	struct cachesvc_conf *conf;
+	const char *fixed;
 
-	if (run->embedded || errors == NULL) {
-		conf_errors_free(errors);
+	if (errors == NULL)
 		return;
-	}
 	conf = read_conf(run->file, false, errors);
 	for (size_t i = 0; i < conf_errors_n(errors); i++)
 		log_errorx("%s", conf_errors_at(errors, i));
-	log_info("%s: %s; a change of it takes a restart", run->file,
-	    conf != NULL ? "the configuration is good" : "the configuration is wrong");
+	if (conf == NULL || take_over(run, conf) != 0) {
+		log_errorx("%s: not taken: the former configuration stays", run->file);
+	} else {
+		log_info("%s: taken", run->file);
+		if ((fixed = standalone_fixed(conf, run->conf)) != NULL)
+			log_warnx("%s: a change of %s takes a restart", run->file, fixed);
+	}
 	cachesvc_conf_free(conf);
 	conf_errors_free(errors);
 }
@@ -306,25 +279,18 @@ static void on_closed(void *arg)
 
 static const struct channel_events channel_events = { on_message, on_closed };
 
-static struct cachesvc_params params_of(const struct run *run)
+static void open_sockets(struct run *run, const struct conf_strings *list)
 {
-	const struct conf_strings *users = &run->conf->caller_users;
-	struct cachesvc_params params = {
-		.max_memory = run->conf->max_memory,
-		.connections = run->connections,
-		.idle_ms = (uint32_t)run->conf->idle_timeout,
-		.secret = bytes_str(run->secret),
-		.callers = { getuid(), 0 },
-		.callers_n = users->n > 0 ? 0 : 2,
-	};
+	for (size_t i = 0; i < list->n; i++) {
+		int fd = standalone_listen(list->at[i]);
 
-	for (size_t i = 0; i < users->n; i++)
-		if (privileges_user(users->at[i], &params.callers[params.callers_n], NULL) == 0)
-			params.callers_n++;
-	return params;
+		if (fd < 0)
+			fatalx(EXIT_RUNTIME, "%s: not started", conf_where(list));
+		run->fds[run->fds_n++] = fd;
+	}
 }
 
-/* Sockets, secrets and limits: what may take rights that go next. */
+/* Sockets and limits: what may take rights that go next. Secrets have been read by then. */
 static void take_what_needs_rights(struct run *run)
 {
 	if (run->embedded) {
@@ -334,10 +300,9 @@ static void take_what_needs_rights(struct run *run)
 			    "embedded, but without a socket: start sslgw, not " PROGRAM);
 		read_token(run);
 	} else {
-		for (size_t i = 0; i < run->conf->listen.n && run->fds_n < LISTEN_MAX; i++)
-			run->fds[run->fds_n++] = open_socket(run, run->conf->listen.at[i]);
-		if (run->conf->password_file != NULL)
-			read_password(run);
+		standalone_warn(run->conf);
+		open_sockets(run, &run->conf->listen);
+		open_sockets(run, &run->conf->listen_plain);
 	}
 	run->connections = connections_of(run->conf);
 }
@@ -345,8 +310,14 @@ static void take_what_needs_rights(struct run *run)
 static void start(struct run *run)
 {
 	static const int signals[] = { SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, 0 };
-	struct cachesvc_params params = params_of(run);
+	struct cachesvc_params params = {
+		.max_memory = run->conf->max_memory,
+		.connections = run->connections,
+		.idle_ms = (uint32_t)run->conf->idle_timeout,
+		.secret = bytes_of(run->secret.text, run->secret.len),
+	};
 
+	params.callers_n = standalone_callers(run->conf, params.callers);
 	run->loop = loop_new();
 	if (run->loop == NULL)
 		fatal(EXIT_RUNTIME, "no event loop");
@@ -354,12 +325,23 @@ static void start(struct run *run)
 	if (run->cachesvc == NULL)
 		fatal(EXIT_RUNTIME, "max_memory: cannot have %llu bytes",
 		    (unsigned long long)params.max_memory);
-	explicit_bzero(run->secret, sizeof(run->secret));
+	explicit_bzero(&run->secret, sizeof(run->secret));
 	run->signals = signals_new(run->loop, signals, on_signal, run);
 	if (run->embedded)
 		run->channel = channel_new(run->loop, run->channel_fd, &channel_events, run);
 	if (run->signals == NULL || (run->embedded && run->channel == NULL))
 		fatal(EXIT_RUNTIME, "no memory");
+	if (run->tls != NULL)
+		tlsctx_watch(run->tls, run->loop, on_denied, run);
+}
+
+/* Whether what comes in there is TLS: of listen by its address, of listen_plain never. */
+static struct tlsctx *tls_of(const struct run *run, int i)
+{
+	bool is_listen = !run->embedded && (size_t)i < run->conf->listen.n;
+
+	return is_listen && cachesvc_conf_is_tls(run->conf, run->conf->listen.at[i]) ? run->tls
+										     : NULL;
 }
 
 /* " 127.0.0.1:6380", as bound. */
@@ -380,7 +362,7 @@ static void serve(struct run *run)
 
 	for (int i = 0; i < run->fds_n; i++) {
 		add_address(ready, sizeof(ready), run->fds[i]);
-		if (cachesvc_listen(run->cachesvc, run->fds[i]) != 0)
+		if (cachesvc_listen(run->cachesvc, run->fds[i], tls_of(run, i)) != 0)
 			fatal(EXIT_RUNTIME, "no memory to listen");
 	}
 	if (run->embedded)
@@ -397,10 +379,10 @@ static void finish(struct run *run)
 	channel_free(run->channel);
 	signals_free(run->signals);
 	cachesvc_free(run->cachesvc);
+	tlsctx_free(run->tls);
 	loop_free(run->loop);
-	for (size_t i = 0; !run->embedded && i < run->conf->listen.n; i++)
-		if (strncmp(run->conf->listen.at[i], "unix:/", 6) == 0)
-			unlink(run->conf->listen.at[i] + strlen("unix:"));
+	if (!run->embedded)
+		standalone_unlink(&run->conf->listen);
 	cachesvc_conf_free(run->conf);
 }
 
@@ -418,12 +400,19 @@ static int run_service(struct run *run, bool check, bool dump)
 	conf_errors_free(errors);
 	if (run->conf == NULL)
 		return EXIT_CONFIG;
-	if (check || dump) {
+	if (dump) {
 		options = cachesvc_conf_options(&n);
-		if (dump)
-			conf_dump(stdout, options, n, run->conf);
-		else
-			printf("%s: the configuration is good\n", run->file);
+		conf_dump(stdout, options, n, run->conf);
+		cachesvc_conf_free(run->conf);
+		return 0;
+	}
+	if (!run->embedded && (standalone_secret(run->conf, &run->secret) != 0 ||
+				  standalone_tls(run->conf, &run->tls) != 0))
+		return EXIT_CONFIG;
+	if (check) {
+		printf("%s: the configuration is good\n", run->file);
+		explicit_bzero(&run->secret, sizeof(run->secret));
+		tlsctx_free(run->tls);
 		cachesvc_conf_free(run->conf);
 		return 0;
 	}

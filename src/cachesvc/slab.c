@@ -37,6 +37,13 @@ void slab_init(struct store *s)
 		size = round_up(c->size + (c->size >> SLAB_STEP_SHIFT));
 	}
 	assert(s->classes[s->classes_n - 1].size >= max);
+	s->classes[slab_claims(s)].size = STORE_CHUNK_CLAIM;
+	s->classes[slab_claims(s)].per_page = STORE_PAGE / STORE_CHUNK_CLAIM;
+}
+
+unsigned slab_claims(const struct store *s)
+{
+	return s->classes_n;
 }
 
 unsigned slab_class(const struct store *s, size_t size)

@@ -234,9 +234,16 @@ bool store_get(struct store *s, struct bytes key, uint64_t now_ms, struct bytes 
 		return false;
 	}
 	s->stats.hits++;
-	item_read(s, item);
+	if (item->class != slab_claims(s))
+		item_read(s, item);
 	*value = bytes_of(item->bytes + item->key_len, item->value_len);
 	return true;
+}
+
+bool store_is_claim(struct bytes key)
+{
+	return key.len >= sizeof(STORE_CLAIM_PREFIX) - 1 &&
+	       memcmp(key.at, STORE_CLAIM_PREFIX, sizeof(STORE_CLAIM_PREFIX) - 1) == 0;
 }
 
 static struct item *item_new(struct store *s, unsigned class)
@@ -258,6 +265,36 @@ static void item_fill(struct store *s, struct item *item, struct bytes value, ui
 	item_set_end(s, item, ttl_ms);
 }
 
+static void item_enter(struct store *s, struct item *item, uint32_t hash, struct bytes key,
+    struct bytes value, uint64_t ttl_ms)
+{
+	item->hash = hash;
+	item->key_len = (uint16_t)key.len;
+	if (key.len > 0)
+		memcpy(item->bytes, key.at, key.len);
+	item_fill(s, item, value, ttl_ms);
+	index_insert(s, item);
+	list_push(s, item, SEGMENT_PROBATION);
+}
+
+static enum store_result claim_set(
+    struct store *s, uint32_t hash, struct bytes key, struct bytes value, uint64_t ttl_ms)
+{
+	const struct class *c = &s->classes[slab_claims(s)];
+
+	if (key.len + value.len > STORE_CLAIM_MAX)
+		return STORE_TOO_LARGE;
+	if (ttl_ms == 0)
+		return STORE_CLAIM;
+	if (c->partial == 0 && c->pages >= s->claim_pages_max) {
+		s->stats.claims_refused++;
+		return STORE_FULL;
+	}
+	s->stats.stored++;
+	item_enter(s, item_new(s, slab_claims(s)), hash, key, value, ttl_ms);
+	return STORE_OK;
+}
+
 enum store_result store_set(struct store *s, struct bytes key, struct bytes value, uint64_t ttl_ms,
     bool only_new, uint64_t now_ms)
 {
@@ -268,10 +305,14 @@ enum store_result store_set(struct store *s, struct bytes key, struct bytes valu
 
 	if (key.len > STORE_KEY_MAX || value.len > STORE_VALUE_MAX)
 		return STORE_TOO_LARGE;
+	if (store_is_claim(key) && !only_new)
+		return STORE_CLAIM;
 	if (item != NULL && only_new)
 		return STORE_EXISTS;
 	if (ttl_ms > STORE_TTL_MAX_MS)
 		ttl_ms = STORE_TTL_MAX_MS;
+	if (store_is_claim(key))
+		return claim_set(s, hash, key, value, ttl_ms);
 	class = slab_class(s, sizeof(*item) + key.len + value.len);
 	s->stats.stored++;
 	if (item != NULL && item->class == class) {
@@ -285,13 +326,7 @@ enum store_result store_set(struct store *s, struct bytes key, struct bytes valu
 		item_drop(s, item);
 	}
 	item = item_new(s, class);
-	item->hash = hash;
-	item->key_len = (uint16_t)key.len;
-	if (key.len > 0)
-		memcpy(item->bytes, key.at, key.len);
-	item_fill(s, item, value, ttl_ms);
-	index_insert(s, item);
-	list_push(s, item, SEGMENT_PROBATION);
+	item_enter(s, item, hash, key, value, ttl_ms);
 	if (segment == SEGMENT_PROTECTED)
 		item_read(s, item);
 	return STORE_OK;
@@ -301,7 +336,7 @@ bool store_del(struct store *s, struct bytes key, uint64_t now_ms)
 {
 	struct item *item = find(s, hash_of(s, key), key, now_ms);
 
-	if (item == NULL)
+	if (item == NULL || item->class == slab_claims(s))
 		return false;
 	s->stats.deleted++;
 	item_drop(s, item);
@@ -326,7 +361,7 @@ bool store_expire(struct store *s, struct bytes key, uint64_t ttl_ms, uint64_t n
 {
 	struct item *item = find(s, hash_of(s, key), key, now_ms);
 
-	if (item == NULL)
+	if (item == NULL || item->class == slab_claims(s))
 		return false;
 	if (ttl_ms == 0) {
 		s->stats.deleted++;
@@ -387,6 +422,7 @@ struct store *store_new(uint64_t max_memory, uint64_t now_ms)
 		return NULL;
 	}
 	s->free_pages_n = s->pages_n;
+	s->claim_pages_max = s->pages_n > STORE_CLAIMS_SHARE ? s->pages_n / STORE_CLAIMS_SHARE : 1;
 	slab_init(s);
 	wheel_init(&s->wheel, now_ms / 1000);
 	return s;
@@ -400,9 +436,12 @@ void store_free(struct store *s)
 
 void store_flush(struct store *s)
 {
+	const struct item_list *claims = &s->classes[slab_claims(s)].lists[SEGMENT_PROBATION];
 	struct item *item;
 
-	while ((item = evict_victim_any(s)) != NULL) {
+	while ((item = evict_victim_any(s)) != NULL || claims->last != 0) {
+		if (item == NULL)
+			item = store_item(s, claims->last);
 		s->stats.deleted++;
 		item_drop(s, item);
 	}
@@ -410,10 +449,16 @@ void store_flush(struct store *s)
 
 void store_stats(const struct store *s, struct store_stats *out)
 {
+	const struct class *claims = &s->classes[slab_claims(s)];
+
 	*out = s->stats;
 	out->max_memory = s->max_memory;
 	out->used_memory = s->stats.index_memory;
 	out->entries = s->entries;
+	out->claims = claims->used;
+	out->claims_max = (uint64_t)s->claim_pages_max * claims->per_page;
+	out->claims_memory = (uint64_t)claims->pages * STORE_PAGE;
+	out->used_memory += (uint64_t)claims->used * claims->size;
 	for (unsigned i = 0; i < s->classes_n; i++) {
 		out->used_memory += (uint64_t)s->classes[i].used * s->classes[i].size;
 		out->protected_entries += s->classes[i].lists[SEGMENT_PROTECTED].n;

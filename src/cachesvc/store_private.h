@@ -16,6 +16,8 @@ enum {
 	STORE_REF_SHIFT = 4,
 	STORE_CLASSES_MAX = 64,
 	STORE_CHUNK_MIN = 96,
+	STORE_CHUNK_CLAIM = 64 + STORE_CLAIM_MAX,
+	STORE_CLAIMS_SHARE = 10, /* of the pages, at the most: one in so many, and one at least */
 	STORE_PROTECTED_TENTHS = 8, /* of a class's chunks */
 };
 
@@ -75,8 +77,9 @@ struct store {
 	uint32_t fresh_pages; /* never used yet: from here on */
 	uint32_t free_pages_n; /* both kinds */
 	uint64_t idle; /* bytes of chunks that are free in pages that are not */
-	uint32_t classes_n;
-	struct class classes[STORE_CLASSES_MAX];
+	uint32_t classes_n; /* those that evict; the class of claims follows them */
+	struct class classes[STORE_CLASSES_MAX + 1];
+	uint32_t claim_pages_max;
 	struct store_stats stats;
 	struct wheel wheel;
 };
@@ -101,10 +104,13 @@ bool slab_page_leaves(
 void slab_page_left(struct store *, uint32_t page); /* it is empty: any class may have it */
 struct item *slab_chunk(const struct store *, uint32_t page, uint32_t i);
 
+unsigned slab_claims(const struct store *); /* the class of claims */
+
 /* evict.c */
 struct item *evict_for(struct store *, unsigned class); /* a chunk of that class, always */
 void evict_one(struct store *, struct item *);
-struct item *evict_victim(const struct store *, unsigned class); /* NULL: the class is empty */
+struct item *evict_victim(
+    const struct store *, unsigned class); /* NULL: it is empty, or of claims */
 struct item *evict_victim_any(const struct store *); /* the oldest of all classes; NULL: none */
 
 #endif

@@ -40,6 +40,7 @@ enum {
 	X(RESP_FAULT_LENGTH_LINE, "ERR Protocol error: too big bulk count string")                 \
 	X(RESP_FAULT_CRLF, "ERR Protocol error: expected CRLF")                                    \
 	X(RESP_FAULT_SIZE, "ERR Protocol error: too big request")                                  \
+	X(RESP_FAULT_STRANGER, "ERR Protocol error: unauthenticated bulk length")                  \
 	X(RESP_FAULT_INLINE_SIZE, "ERR Protocol error: too big inline request")                    \
 	X(RESP_FAULT_QUOTES, "ERR Protocol error: unbalanced quotes in request")                   \
 	X(RESP_FAULT_CONTROL, "ERR Protocol error: control character in inline request")           \

@@ -99,7 +99,7 @@ static void start(struct bed *bed)
 	sim_server_listen(&bed->at);
 	bed->cachesvc = cachesvc_new(bed->loop, &bed->params);
 	assert_non_null(bed->cachesvc);
-	assert_int_equal(cachesvc_listen(bed->cachesvc, bed->at.listen_fd), 0);
+	assert_int_equal(cachesvc_listen(bed->cachesvc, bed->at.listen_fd, NULL), 0);
 	bed->at.listen_fd = -1;
 }
 

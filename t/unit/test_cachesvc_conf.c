@@ -40,6 +40,22 @@ static void a_good_one_is_taken(void **state)
 	assert_int_equal(conf->idle_timeout, 300000);
 	assert_int_equal(conf->connections, 50);
 	cachesvc_conf_free(conf);
+	conf = parse(
+	    "listen = [ \"*:6380\", \"unix:/c\" ]; listen_plain = [ \"127.0.0.1:6379\" ];\n"
+	    "identity = \"cs1.pem\"; identity_key = \"cs1.key\"; ca_file = \"ca.pem\";",
+	    false, errors);
+	if (conf == NULL)
+		fail_msg("%s", conf_errors_at(errors, 0));
+	assert_true(cachesvc_conf_is_tls(conf, conf->listen.at[0]));
+	assert_false(cachesvc_conf_is_tls(conf, conf->listen.at[1]));
+	cachesvc_conf_free(conf);
+	conf = parse("listen = [ \"10.0.0.1:6380\" ]; listen_plain = [ \"[::]:6379\" ];\n"
+		     "allow_plain_network = true;",
+	    false, errors);
+	if (conf == NULL)
+		fail_msg("%s", conf_errors_at(errors, 0));
+	assert_false(cachesvc_conf_is_tls(conf, conf->listen.at[0]));
+	cachesvc_conf_free(conf);
 	conf = parse("", true, errors);
 	assert_non_null(conf);
 	assert_int_equal(conf->max_memory, 64 << 20);
@@ -55,7 +71,7 @@ static void a_wrong_one_is_refused_with_its_line(void **state)
 	} wrong[] = {
 		{ "", "c:1:", "nothing to listen on" },
 		{ "max_memory = \"512K\";\nlisten = [ \"unix:/c\" ];", "c:1:", "1M to 64G" },
-		{ "\nlisten = [ \"*:6380\" ];", "c:2:", "write 127.0.0.1:6380 or unix:/path" },
+		{ "\nlisten = [ \"*:6380\" ];", "c:2:", "or write 127.0.0.1:6380 or unix:/path" },
 		{ "\n\nlisten = [ \"10.0.0.1:6380\" ];",
 		    "c:3:", "open to the network without TLS" },
 		{ "listen = [ \"[::]:6380\" ];", "c:1:", "open to the network without TLS" },
@@ -66,6 +82,19 @@ static void a_wrong_one_is_refused_with_its_line(void **state)
 		{ "listen = [ \"unix:/c\" ];\ncaller_users = [ \"root\", \"nobody-of-that-name\" "
 		  "];",
 		    "c:2:", "does not exist" },
+		{ "listen_plain = [ \"[::]:6379\" ];", "c:1:", "allow_plain_network" },
+		{ "listen_plain = [ \"unix:/c\" ];", "c:1:", "belongs into listen" },
+		{ "listen = [ \"*:6380\" ]; identity = \"a\"; identity_key = \"b\"; ca_file = "
+		  "\"c\";\n"
+		  "listen_plain = [ \"*:6379\" ];",
+		    "c:2:", "open to the network without TLS" },
+		{ "listen = [ \"*:6380\" ];\nidentity = \"a\"; identity_key = \"b\";",
+		    "c:1:", "add ca_file" },
+		{ "listen = [ \"*:6380\" ];\nidentity = \"a\"; ca_file = \"b\";",
+		    "c:1:", "add identity_key" },
+		{ "listen = [ \"127.0.0.1:6380\" ];\nca_file = \"a\"; identity_key = \"b\";",
+		    "c:1:", "add identity =" },
+		{ "listen = [ \"127.0.0.1:6380\" ];\ndeny_file = \"a\";", "c:2:", "is for TLS" },
 		{ "listen = [ \"unix:/c\" ];\nconnections = 0;", "c:2:", "out of range" },
 		{ "listen = [ \"unix:/c\" ];\nmax_memroy = \"64M\";",
 		    "c:2:", "did you mean max_memory" },

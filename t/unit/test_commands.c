@@ -20,7 +20,7 @@ struct bed {
 	struct store *store;
 	struct commands commands;
 	struct commands_reply reply;
-	bool authed;
+	struct commands_caller caller;
 	uint64_t now;
 	char out[8192];
 	uint8_t request[1024];
@@ -54,7 +54,7 @@ static const char *answer(struct bed *bed, struct bytes request)
 {
 	size_t len = 0;
 
-	commands_run(&bed->commands, &bed->authed, request, bed->now, &bed->reply);
+	commands_run(&bed->commands, &bed->caller, request, bed->now, &bed->reply);
 	for (int i = 0; i < bed->reply.n; i++) {
 		assert_true(len + bed->reply.iov[i].iov_len < sizeof(bed->out) - 8);
 		memcpy(bed->out + len, bed->reply.iov[i].iov_base, bed->reply.iov[i].iov_len);
@@ -164,7 +164,19 @@ static void wrong_words_get_redis_errors(void **state)
 	expect(bed, "FOO bar baz",
 	    "-ERR unknown command 'FOO', with args beginning with: 'bar' 'baz' \r\n");
 	expect(bed, "EVAL x", "-ERR unknown command 'EVAL', with args beginning with: 'x' \r\n");
-	expect(bed, "FLUSHALL", "-ERR unknown command 'FLUSHALL', with args beginning with: \r\n");
+	expect(bed, "SET k v EX ten XX", "-ERR syntax error\r\n");
+	expect(bed, "SET k v EX -9223372036854775808",
+	    "-ERR invalid expire time in 'set' command\r\n");
+	expect(bed, "SET k v EX -9223372036854775809",
+	    "-ERR value is not an integer or out of range\r\n");
+	expect(
+	    bed, "SET k v PX 9223372036854775807", "-ERR invalid expire time in 'set' command\r\n");
+	expect(bed, "SET k v EX +5", "-ERR value is not an integer or out of range\r\n");
+	expect(bed, "SET k v EX 05", "-ERR value is not an integer or out of range\r\n");
+	expect(bed, "SET k v EX -0", "-ERR value is not an integer or out of range\r\n");
+	expect(bed, "SET k v EX ''", "-ERR value is not an integer or out of range\r\n");
+	expect(bed, "PEXPIRE k 9223372036854775807",
+	    "-ERR invalid expire time in 'pexpire' command\r\n");
 	expect(bed, "CONFIG GET save",
 	    "-ERR unknown command 'CONFIG', with args beginning with: 'GET' 'save' \r\n");
 	/* What does not print is not sent back. */
@@ -185,18 +197,31 @@ static void the_rest_of_the_table(void **state)
 	expect(bed, "CLIENT SETNAME me", "+OK\r\n");
 	expect(bed, "CLIENT SETINFO LIB-NAME redis-py", "+OK\r\n");
 	expect(bed, "CLIENT GETNAME", "$-1\r\n");
-	expect(bed, "CLIENT ID", ":0\r\n");
-	expect(bed, "CLIENT KILL x",
-	    "-ERR unknown subcommand or wrong number of arguments for 'client'. Try CLIENT "
-	    "HELP.\r\n");
+	bed->caller.id = 7;
+	expect(bed, "CLIENT ID", ":7\r\n");
+	expect(bed, "CLIENT KILL x", "-ERR unknown subcommand 'KILL'. Try CLIENT HELP.\r\n");
+	expect(bed, "CLIENT SETNAME",
+	    "-ERR wrong number of arguments for 'client|setname' command\r\n");
+	expect(bed, "CLIENT SETNAME 'a b'",
+	    "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
 	expect(bed, "COMMAND", "*0\r\n");
 	expect(bed, "COMMAND DOCS", "*0\r\n");
-	expect(bed, "COMMAND COUNT", ":20\r\n");
+	expect(bed, "COMMAND COUNT", ":21\r\n");
+	expect(bed, "COMMAND INFO get nonsense", "*2\r\n*-1\r\n*-1\r\n");
+	expect(bed, "COMMAND GETKEYS", "-ERR unknown subcommand 'GETKEYS'. Try COMMAND HELP.\r\n");
+	expect(bed, "HELLO x", "-ERR Protocol version is not an integer or out of range\r\n");
+	expect(bed, "HELLO 2 SETNAME", "-ERR Syntax error in HELLO option 'SETNAME'\r\n");
+	expect(bed, "HELLO 2 AUTH default", "-ERR Syntax error in HELLO option 'AUTH'\r\n");
+	expect(bed, "HELLO 1", "-NOPROTO unsupported protocol version\r\n");
 	expect(bed, "HELLO 3", "-NOPROTO unsupported protocol version\r\n");
 	assert_non_null(strstr(answer(bed, bytes_str("HELLO 2\r\n")), "$5\r\nproto\r\n:2\r\n"));
 	expect(bed, "AUTH x",
 	    "-ERR AUTH <password> called without any password configured for the "
 	    "default user. Are you sure your configuration is correct?\r\n");
+	expect(bed, "AUTH default x", "+OK\r\n");
+	expect(bed, "AUTH other x",
+	    "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+	expect(bed, "AUTH a b c", "-ERR syntax error\r\n");
 	expect(bed, "QUIT", "+OK\r\nclose");
 	assert_string_equal(answer(bed, bytes_str("*0\r\n")), "");
 	assert_string_equal(answer(bed, bytes_str("\r\n")), "");
@@ -216,18 +241,26 @@ static void nothing_runs_before_auth(void **state)
 	    "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
 	expect(bed, "AUTH 0123456789abcde",
 	    "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
-	expect(
-	    bed, "AUTH ''", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+	/* The third wrong one is the last of this connection. */
+	expect(bed, "AUTH ''",
+	    "-WRONGPASS invalid username-password pair or user is disabled.\r\nclose");
+	bed->caller.failures = 0;
 	expect(bed, "AUTH root 0123456789abcdef",
 	    "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
-	assert_false(bed->authed);
+	expect(bed, "HELLO 2 AUTH default 0123456789abcdee",
+	    "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+	assert_int_equal(bed->commands.auth_failures, 5);
+	assert_non_null(strstr(answer(bed, bytes_str("HELLO 2\r\n")), "-NOAUTH HELLO must be"));
+	assert_false(bed->caller.authed);
 	expect(bed, "PING", "-NOAUTH Authentication required.\r\n");
 	expect(bed, "AUTH default 0123456789abcdef", "+OK\r\n");
 	expect(bed, "PING", "+PONG\r\n");
-	bed->authed = false;
+	bed->caller = (struct commands_caller){ 0 };
 	expect(bed, "QUIT", "+OK\r\nclose");
-	expect(bed, "AUTH 0123456789abcdef", "+OK\r\n");
-	assert_true(bed->authed);
+	assert_non_null(
+	    strstr(answer(bed, bytes_str("HELLO 2 AUTH default 0123456789abcdef SETNAME me\r\n")),
+		"$5\r\nproto\r\n:2\r\n"));
+	assert_true(bed->caller.authed);
 	commands_clear(&bed->commands);
 	assert_int_equal(bed->commands.secret[0], 0);
 }
@@ -254,6 +287,10 @@ static void info_tells_what_an_operator_asks(void **state)
 	text = answer(bed, bytes_str("INFO memory\r\n"));
 	assert_non_null(strstr(text, "# Memory\r\n"));
 	assert_null(strstr(text, "# Stats"));
+	text = answer(bed, bytes_str("INFO stats server\r\n"));
+	assert_non_null(strstr(text, "# Stats\r\n"));
+	assert_non_null(strstr(text, "redis_version:"));
+	assert_null(strstr(text, "# Memory"));
 	expect(bed, "INFO nonsense", "$0\r\n\r\n");
 }
 
@@ -267,7 +304,15 @@ static void bad_bytes_get_redis_errors(void **state)
 		{ "*1\r\nPING\r\n", "-ERR Protocol error: expected '$', got 'P'\r\n" },
 		{ "POST / HTTP/1.1\r\n", "" },
 		{ "Host: x\r\n", "" },
-		{ "*1\r\n$10\r\n", "-ERR Protocol error: too big request\r\n" },
+		{ "*1\r\n$10\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n" },
+		{ "*-9223372036854775808\r\n",
+		    "-ERR Protocol error: invalid multibulk length\r\n" },
+		{ "*99999999999999999999\r\n",
+		    "-ERR Protocol error: invalid multibulk length\r\n" },
+		{ "*9999999999999999999999\r\n",
+		    "-ERR Protocol error: too big mbulk count string\r\n" },
+		{ "*1\r\n$65537\r\n", "-ERR Protocol error: invalid bulk length\r\n" },
+		{ "*1\r\n*1\r\n$4\r\nPING\r\n", "-ERR Protocol error: expected '$', got '*'\r\n" },
 	};
 
 	(void)state;
@@ -277,6 +322,76 @@ static void bad_bytes_get_redis_errors(void **state)
 
 		assert_true(bytes_equal_str(bytes_of(buf, len), cases[i].out));
 	}
+}
+
+static void claims_are_made_once_and_stay(void **state)
+{
+#define STAYS "-ERR a claim is set once, with NX and PX or EX, and stays until its end\r\n"
+	struct bed *bed = *state;
+
+	expect(bed, "SET claim:a 1 NX", STAYS);
+	expect(bed, "SET claim:a 1 PX 1000", STAYS);
+	expect(bed, "SET claim:a 1", STAYS);
+	expect(bed, "SETEX claim:a 10 1", STAYS);
+	expect(bed, "SET claim:a 1 NX PX 1000", "+OK\r\n");
+	expect(bed, "SET claim:a 1 NX PX 1000", "$-1\r\n");
+	expect(bed, "SET claim:a 1 PX 1", STAYS);
+	expect(bed, "DEL claim:a", STAYS);
+	expect(bed, "DEL other claim:a", STAYS);
+	expect(bed, "GETDEL claim:a", STAYS);
+	expect(bed, "PEXPIRE claim:a 1", STAYS);
+	expect(bed, "PEXPIRE claim:a 0", STAYS);
+	expect(bed, "EXPIRE claim:a -1", STAYS);
+	expect(bed, "GET claim:a", "$1\r\n1\r\n");
+	expect(bed, "EXISTS claim:a", ":1\r\n");
+	bed->now += 999;
+	expect(bed, "PTTL claim:a", ":1\r\n");
+	expect(bed, "SET claim:a 1 NX PX 1000", "$-1\r\n");
+	bed->now += 1;
+	expect(bed, "SET claim:a 1 NX PX 1000", "+OK\r\n");
+	/* The names of others only look like it. */
+	expect(bed, "SET claim 1", "+OK\r\n");
+	expect(bed, "SET CLAIM:a 1", "+OK\r\n");
+	expect(bed, "DEL CLAIM:a", ":1\r\n");
+#undef STAYS
+}
+
+static void full_claims_are_refused(void **state)
+{
+	struct bed *bed = *state;
+	char words[64];
+	uint64_t n = 0;
+
+	do {
+		snprintf(
+		    words, sizeof(words), "SET claim:%llu 1 NX EX 9\r\n", (unsigned long long)n++);
+	} while (strcmp(answer(bed, bytes_str(words)), "+OK\r\n") == 0);
+	assert_string_equal(
+	    bed->out, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	expect(bed, "SET claim:0 1 NX EX 9", "$-1\r\n");
+	expect(bed, "SET k v", "+OK\r\n");
+	assert_non_null(strstr(answer(bed, bytes_str("INFO claims\r\n")), "claims_refused:1\r\n"));
+}
+
+static void only_an_operator_flushes_and_it_shows(void **state)
+{
+	struct bed *bed = *state;
+	char before[41];
+
+	expect(bed, "SET k v", "+OK\r\n");
+	expect(bed, "SET claim:k 1 NX EX 9", "+OK\r\n");
+	memcpy(before, bed->commands.run_id, sizeof(before));
+	expect(bed, "FLUSHALL",
+	    "-NOPERM this user has no permissions to run the 'flushall' command\r\n");
+	expect(bed, "DBSIZE", ":2\r\n");
+	assert_string_equal(bed->commands.run_id, before);
+	bed->caller.may_flush = true;
+	expect(bed, "FLUSHALL nonsense", "-ERR syntax error\r\n");
+	expect(bed, "FLUSHALL async", "+OK\r\n");
+	expect(bed, "DBSIZE", ":0\r\n");
+	assert_string_not_equal(bed->commands.run_id, before);
+	assert_int_equal(strlen(bed->commands.run_id), 40);
+	assert_non_null(strstr(answer(bed, bytes_str("INFO server\r\n")), bed->commands.run_id));
 }
 
 static void values_have_a_bound(void **state)
@@ -319,6 +434,9 @@ int main(void)
 		T(info_tells_what_an_operator_asks),
 		T(bad_bytes_get_redis_errors),
 		T(values_have_a_bound),
+		T(claims_are_made_once_and_stay),
+		T(full_claims_are_refused),
+		T(only_an_operator_flushes_and_it_shows),
 	};
 #undef T
 

@@ -485,6 +485,67 @@ static void a_flush_leaves_nothing(void **state)
 }
 
 /* Not a measurement: that it does not get slow with many entries. Figures: bench/. */
+static enum store_result claim(struct store *s, uint64_t n, uint64_t ttl_ms, uint64_t now)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), STORE_CLAIM_PREFIX "%llu", (unsigned long long)n);
+	return store_set(s, bytes_str(name), bytes_str("1"), ttl_ms, true, now);
+}
+
+/* Whatever the others store; and they never get more than a tenth. */
+static void claims_outlive_every_flood_until_their_end(void **state)
+{
+	struct store *s = store_new(8u << 20, 1000);
+	struct store_stats stats;
+	uint64_t n = 0, now = 1000;
+
+	(void)state;
+	flood(s, 100000, 100, 2000, &now);
+	while (claim(s, n, 600000, now) == STORE_OK)
+		n++;
+	assert_int_equal(claim(s, n, 600000, now), STORE_FULL);
+	store_stats(s, &stats);
+	assert_int_equal(stats.claims, n);
+	assert_int_equal(stats.claims_max, n);
+	assert_int_equal(stats.claims_refused, 2);
+	assert_true(stats.claims_memory <= stats.max_memory / 10);
+	assert_true(n > 8 << 20 >> 12); /* more than one for 4 KiB of memory */
+	flood(s, 100000, 100, 60000, &now);
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(claim(s, i, 600000, now), STORE_EXISTS);
+	store_flush(s);
+	assert_int_equal(claim(s, 0, 2000, now), STORE_OK);
+	assert_false(store_del(s, bytes_str("claim:0"), now));
+	assert_false(store_expire(s, bytes_str("claim:0"), 0, now));
+	assert_int_equal(
+	    store_set(s, bytes_str("claim:0"), bytes_str("2"), 9, false, now), STORE_CLAIM);
+	assert_int_equal(claim(s, 1, 0, now), STORE_CLAIM);
+	assert_int_equal(claim(s, 0, 2000, now + 1999), STORE_EXISTS);
+	assert_int_equal(claim(s, 0, 2000, now + 2000), STORE_OK);
+	store_tick(s, now + 60000);
+	store_stats(s, &stats);
+	assert_int_equal(stats.claims, 0);
+	assert_int_equal(stats.claims_memory, 0);
+	store_free(s);
+}
+
+static void a_claim_that_is_too_long_is_refused(void **state)
+{
+	struct store *s = store_new(STORE_MEMORY_MIN, 1000);
+	char name[STORE_CLAIM_MAX + 1] = STORE_CLAIM_PREFIX;
+
+	(void)state;
+	memset(name + 6, 'x', sizeof(name) - 6);
+	assert_int_equal(
+	    store_set(s, bytes_of(name, sizeof(name) - 1), bytes_str("1"), 9, true, 1000),
+	    STORE_TOO_LARGE);
+	assert_int_equal(
+	    store_set(s, bytes_of(name, sizeof(name) - 2), bytes_str("1"), 9, true, 1000),
+	    STORE_OK);
+	store_free(s);
+}
+
 static void a_million_entries_are_as_quick_as_few(void **state)
 {
 	struct store *s = new_store(512 * MIB);
@@ -520,6 +581,8 @@ int main(void)
 		cmocka_unit_test(expired_entries_make_room_first),
 		cmocka_unit_test(the_age_at_eviction_is_told),
 		cmocka_unit_test(a_flush_leaves_nothing),
+		cmocka_unit_test(claims_outlive_every_flood_until_their_end),
+		cmocka_unit_test(a_claim_that_is_too_long_is_refused),
 		cmocka_unit_test(a_million_entries_are_as_quick_as_few),
 	};
 
