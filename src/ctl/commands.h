@@ -7,5 +7,6 @@
 #include "ctl/command.h"
 
 int pki_command(const struct command *, int argc, char **argv);
+int selftest_command(const struct command *, int argc, char **argv);
 
 #endif

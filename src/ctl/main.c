@@ -18,6 +18,17 @@
 static const struct command commands[] = {
 	{ "pki", "COMMAND ...", "make and keep the identities of a cluster's machines", NULL,
 	    pki_command },
+	{ "selftest", "--gateway HOST:PORT ... [--sni NAME] [--ca FILE] [--cert FILE [--key FILE]]",
+	    "make a session at each gateway and resume it at each other",
+	    "By TLS 1.2 tickets and ids and by TLS 1.3 tickets. Ends with 1 where one is not "
+	    "resumed.\n\n"
+	    "  --gateway HOST:PORT   a gateway itself, not the balancer before it; once for each\n"
+	    "  --sni NAME            the site [the default one]\n"
+	    "  --ca FILE             check the gateways' certificates against these CAs\n"
+	    "  --cert FILE           the client's certificate, where the site asks for one\n"
+	    "  --key FILE            and its key [in the same file]\n"
+	    "  --timeout SECONDS     for a handshake [5]\n",
+	    selftest_command },
 };
 enum { COMMANDS_N = sizeof(commands) / sizeof(commands[0]) };
 
