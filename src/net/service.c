@@ -3,9 +3,14 @@
  * on within a connection is service_conn.c.
  */
 #include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -13,7 +18,13 @@
 
 #include "base/poison.h"
 
-enum { SERVICE_TELL_MS = 60 * 1000 }; /* between two lines about failing accepts */
+enum {
+	SERVICE_TELL_MS = 60 * 1000, /* between two lines about failing accepts */
+	/* Burst and rate together are what can begin in any one second. */
+	SERVICE_HANDSHAKES_BURST = SERVICE_HANDSHAKES_S / 10,
+	SERVICE_HANDSHAKES_RATE = SERVICE_HANDSHAKES_S - SERVICE_HANDSHAKES_BURST,
+	SERVICE_REST_MS = 25,
+};
 
 struct service *service_new(struct loop *loop, const struct service_params *params, void *arg)
 {
@@ -30,8 +41,78 @@ struct service *service_new(struct loop *loop, const struct service_params *para
 	TAILQ_INIT(&service->waiting);
 	TAILQ_INIT(&service->dead);
 	TAILQ_INIT(&service->spare);
+	bucket_init(&service->handshakes, SERVICE_HANDSHAKES_RATE, SERVICE_HANDSHAKES_BURST,
+	    loop_now_ms(loop));
 	return service;
 }
+
+/* ---- handshakes */
+
+static void service_rested(struct deadline *deadline)
+{
+	struct service *service = CONTAINER_OF(deadline, struct service, rest);
+	struct service_listener *listener;
+
+	TAILQ_FOREACH (listener, &service->listeners, entry)
+		listener_resume(listener->listener);
+}
+
+/* Who comes next waits in the listening queue, where it costs nothing. */
+static void service_rest(struct service *service)
+{
+	struct service_listener *listener;
+
+	TAILQ_FOREACH (listener, &service->listeners, entry)
+		if (listener->tls != NULL)
+			listener_pause(listener->listener);
+	deadline_set(service->loop, &service->rest, SERVICE_REST_MS, service_rested);
+}
+
+/* A caller that has given up in the queue is no handshake: of a crowd that waits longer than it is
+ * patient, those served would else be the ones who have left. */
+static bool has_left(int fd)
+{
+	char byte;
+	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		return true;
+	/* Its hello may lie before its end. Fails on Unix sockets. */
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE_WAIT;
+}
+
+/* Handshakes that are not done may hold half of the places: the oldest goes for a new one, since an
+ * honest one takes a few round trips. */
+static void service_make_room(struct service *service)
+{
+	uint32_t max = service->params->conns_max / 2;
+	struct service_conn *conn;
+
+	if (service->opening_n < (max > 0 ? max : 1))
+		return;
+	TAILQ_FOREACH (conn, &service->conns, entry)
+		if (conn->state == CONN_OPENING) {
+			service_conn_close(conn);
+			return;
+		}
+}
+
+/* The SSL of a connection that may begin its handshake; NULL: it may not. */
+static SSL *service_begin(struct service *service, int fd, struct tlsctx *tls)
+{
+	if (has_left(fd))
+		return NULL;
+	(void)bucket_take(&service->handshakes, 1, loop_now_ms(service->loop));
+	if (service->handshakes.level < 1000)
+		service_rest(service);
+	service_make_room(service);
+	return tlsctx_ssl(tls);
+}
+
+/* ---- listeners */
 
 static void on_accepted(void *arg, struct listener *listener, int fd, const struct endpoint *peer)
 {
@@ -40,8 +121,10 @@ static void on_accepted(void *arg, struct listener *listener, int fd, const stru
 	SSL *ssl = NULL;
 
 	(void)listener;
-	if (service->conns_n >= service->params->conns_max ||
-	    (from->tls != NULL && (ssl = tlsctx_ssl(from->tls)) == NULL)) {
+	if (from->tls != NULL)
+		ssl = service_begin(service, fd, from->tls);
+	if (service->conns_n >= service->params->conns_max || (from->tls != NULL && ssl == NULL)) {
+		SSL_free(ssl);
 		close(fd);
 		return;
 	}
@@ -135,6 +218,7 @@ void service_free(struct service *service)
 	if (service == NULL)
 		return;
 	service_close_listeners(service);
+	deadline_clear(service->loop, &service->rest);
 	service->drained = NULL;
 	while ((conn = TAILQ_FIRST(&service->conns)) != NULL ||
 	       (conn = TAILQ_FIRST(&service->dead)) != NULL)

@@ -146,6 +146,10 @@ static void conn_set_state(struct service_conn *conn, enum conn_state state)
 	/* Idle begins anew with each message; a stall does not with each byte. */
 	if (state == conn->state && state != CONN_IDLE)
 		return;
+	if (conn->state == CONN_OPENING)
+		conn->service->opening_n--;
+	if (state == CONN_OPENING)
+		conn->service->opening_n++;
 	conn->state = state;
 	if (deadline != DEADLINE_NONE)
 		ms = deadline == DEADLINE_IDLE ? conn->service->params->idle_ms
@@ -482,17 +486,9 @@ static void on_opened(void *arg)
 {
 	struct service_conn *conn = arg;
 
-	if (conn->tls != NULL) {
-		/* The list may have changed since the chain was verified. */
-		if (tlsctx_peer(stream_ssl(conn->stream), &conn->peer) != 0 ||
-		    tlsctx_denied(conn->tls, conn->peer.spki)) {
-			service_conn_close(conn);
-			return;
-		}
-		conn->identity.tls = true;
-		conn->identity.name = conn->peer.name;
-		conn->identity.role = conn->peer.role;
-		memcpy(conn->identity.spki, conn->peer.spki, sizeof(conn->identity.spki));
+	if (conn->tls != NULL && service_identify_tls(conn) != 0) {
+		service_conn_close(conn);
+		return;
 	}
 	if (conn->state == CONN_OPENING)
 		conn_set_state(conn, CONN_IDLE);
@@ -517,8 +513,11 @@ static void on_drained(void *arg)
 
 static void on_closed(void *arg, enum reason reason)
 {
-	(void)reason;
-	service_conn_close(arg);
+	struct service_conn *conn = arg;
+
+	if (conn->state == CONN_OPENING && reason == REASON_TLS)
+		service_refused(conn);
+	service_conn_close(conn);
 }
 
 static const struct stream_events conn_events = {
@@ -527,27 +526,6 @@ static const struct stream_events conn_events = {
 	.drained = on_drained,
 	.closed = on_closed,
 };
-
-/* SO_PEERCRED names who called connect(2); on TCP there is nobody to name before the handshake. */
-static void identity_of(int fd, const struct endpoint *peer, struct identity *identity)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	int domain = 0;
-	socklen_t domain_len = sizeof(domain);
-
-	*identity = (struct identity){
-		.uid = (uid_t)-1, .gid = (gid_t)-1, .pid = -1, .name = "", .address = *peer
-	};
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) != 0 || domain != AF_UNIX)
-		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-		return;
-	identity->local = true;
-	identity->uid = cred.uid;
-	identity->gid = cred.gid;
-	identity->pid = cred.pid;
-}
 
 int service_conn_new(
     struct service *service, int fd, const struct endpoint *peer, SSL *ssl, struct tlsctx *tls)
@@ -563,7 +541,7 @@ int service_conn_new(
 	conn->loop = service->loop;
 	TAILQ_INIT(&conn->calls);
 	conn->tls = tls;
-	identity_of(fd, peer, &conn->identity);
+	service_identify(conn, fd, peer);
 	conn->stream = stream_accept(service->loop, fd, ssl, &conn_events, conn);
 	if (conn->stream == NULL) { /* fd and ssl are closed */
 		free(conn);

@@ -1,12 +1,13 @@
 /*
  * service_private.h: what the files of service share. service.c: listeners, drain and life;
- * service_conn.c: one connection, its calls and their answers.
+ * service_conn.c: one connection, its calls and their answers; service_identity.c: who called.
  */
 #ifndef NET_SERVICE_PRIVATE_H
 #define NET_SERVICE_PRIVATE_H
 
 #include <sys/queue.h>
 
+#include "base/bucket.h"
 #include "net/listener.h"
 #include "net/service.h"
 #include "net/stream.h"
@@ -88,11 +89,16 @@ struct service {
 	TAILQ_HEAD(, service_listener) listeners;
 	struct conns conns;
 	struct conns waiting; /* by their entry `waiting` */
+	uint32_t opening_n; /* of conns: the handshake is not done */
+	struct bucket handshakes; /* a token for each that begins */
+	struct deadline rest; /* the TLS listeners pause until it passes */
 	struct conns dead; /* closed, with calls in work */
 	struct calls spare;
 	uint32_t spare_n, work_n;
 	size_t conns_n; /* in conns */
 	uint64_t told_ms; /* when a failing accept was last said */
+	uint64_t refused_ms; /* when a refused handshake was last said */
+	uint32_t refused_n; /* of these, in all */
 	uint32_t pass; /* of service_recheck() */
 	bool draining;
 	void (*drained)(void *arg);
@@ -106,6 +112,12 @@ void service_conn_close(struct service_conn *); /* tells gone() of its calls */
 void service_conn_finish(
     struct service_conn *); /* reads no more; closes when its answers have left */
 void service_conn_orphan(struct service_conn *); /* closes; its service is no more */
+/* service_identity.c */
+void service_identify(struct service_conn *, int fd, const struct endpoint *peer);
+int service_identify_tls(struct service_conn *); /* 0, -1: it is not to be let in */
+void service_refused(struct service_conn *); /* its handshake has failed: says why */
+
+/* service.c */
 void service_check_drained(struct service *);
 
 #endif
