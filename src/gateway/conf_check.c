@@ -42,6 +42,7 @@ void conf_check(const struct gateway_conf *conf, struct conf_errors *errors)
 	check_doubles(conf, errors);
 	check_pools(conf, errors);
 	check_used_pools(conf, errors);
+	conf_check_services(conf, errors);
 	if (conf->access_log.format != NULL && strcmp(conf->access_log.format, "combined") != 0)
 		conf_reject(errors, &conf->access_log.format,
 		    "format cannot be \"%s\": write format = \"combined\";",

@@ -8,5 +8,6 @@
 #include "gateway/gateway_conf.h"
 
 void conf_check(const struct gateway_conf *, struct conf_errors *);
+void conf_check_services(const struct gateway_conf *, struct conf_errors *);
 
 #endif

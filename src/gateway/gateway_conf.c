@@ -23,6 +23,24 @@
 #define ROUTE(field) .at = offsetof(struct route_conf, field)
 #define POOL(field) .at = offsetof(struct pool_conf, field)
 #define SERVER(field) .at = offsetof(struct server_conf, field)
+#define IDENTITY(group)                                                                            \
+	{ .path = #group ".identity",                                                              \
+		.type = CONF_PATH,                                                                 \
+		TOP(group.identity.file),                                                          \
+		.help =                                                                            \
+		    "this gateway's certificate for mutual TLS with the servers, and its chain" }, \
+	    { .path = #group ".identity_key",                                                      \
+		    .type = CONF_PATH,                                                             \
+		    TOP(group.identity.key),                                                       \
+		    .help = "its private key; read before rights are given up" },                  \
+	    { .path = #group ".ca_file",                                                           \
+		    .type = CONF_PATH,                                                             \
+		    TOP(group.identity.ca_file),                                                   \
+		    .help = "CA certificates that sign the servers" },                             \
+	{                                                                                          \
+		.path = #group ".deny_file", .type = CONF_PATH, TOP(group.identity.deny_file),     \
+		.help = "servers that are not trusted any more: a SHA-256 of a public key a line"  \
+	}
 
 static const struct conf_option options[] = {
 	{ .path = "listeners[]",
@@ -227,16 +245,47 @@ static const struct conf_option options[] = {
 	    .type = CONF_PATHS,
 	    TOP(private_keys),
 	    .help = "key files, and folders of them, for the key service on this machine" },
+	{ .path = "key_service",
+	    .type = CONF_GROUP,
+	    .help = "key servers elsewhere, instead of private_keys" },
+	{ .path = "key_service.servers",
+	    .type = CONF_STRINGS,
+	    TOP(key_service.servers),
+	    .help = "\"10.0.1.1:2407\" or \"unix:/path\" of each; another takes over from one that "
+		    "is out" },
+	IDENTITY(key_service),
 	{ .path = "session_cache",
 	    .type = CONF_GROUP,
-	    .help = "the session cache on this machine" },
+	    .help = "the session cache; without servers, one on this machine" },
+	{ .path = "session_cache.servers",
+	    .type = CONF_STRINGS,
+	    TOP(session_cache.servers),
+	    .help = "\"10.0.1.1:6380\", \"unix:/path\", or a Redis' or Valkey's "
+		    "\"redis://10.0.1.1:6379/0\", \"rediss://user@cache.example:6379/0\"" },
+	{ .path = "session_cache.copies",
+	    .type = CONF_INTEGER,
+	    .def = "2",
+	    .min = 1,
+	    .max = 4,
+	    TOP(session_cache.copies),
+	    .help = "servers that keep each session, of those that there are" },
+	{ .path = "session_cache.password_file",
+	    .type = CONF_PATH,
+	    TOP(session_cache.password_file),
+	    .help = "the servers' password, on a line" },
+	{ .path = "session_cache.server_name",
+	    .type = CONF_STRING,
+	    TOP(session_cache.server_name),
+	    .help =
+		"the name in the certificates of rediss:// servers, if it is not the URL's host" },
+	IDENTITY(session_cache),
 	{ .path = "session_cache.max_memory",
 	    .type = CONF_SIZE,
 	    .def = "64M",
 	    .min = 1 << 20,
 	    .max = 6.87e10, /* 64 GiB: what the cache can index */
 	    TOP(session_cache.max_memory),
-	    .help = "memory for its sessions" },
+	    .help = "memory for the sessions of the one on this machine" },
 	{ .path = "timeouts", .type = CONF_GROUP, .help = "how long a client may take" },
 	{ .path = "timeouts.handshake",
 	    .type = CONF_DURATION,
@@ -401,7 +450,7 @@ const struct conf_option *gateway_conf_options(size_t *n)
 	return options;
 }
 
-static void quoted_write(FILE *f, const char *s)
+void conf_write_string(FILE *f, const char *s)
 {
 	fputc('"', f);
 	for (; *s != '\0'; s++) {
@@ -426,23 +475,23 @@ char *gateway_conf_quick(const char *listen, const char *backend, const char *ce
 	}
 	/* A mark of line 0: messages name the command line, and relative paths begin here. */
 	fprintf(f, "#@ \"%s\" 0 ", CONF_COMMAND_LINE);
-	quoted_write(f, folder != NULL ? folder : "");
+	conf_write_string(f, folder != NULL ? folder : "");
 	fputs("\nlisteners = ( { address = ", f);
-	quoted_write(f, listen);
+	conf_write_string(f, listen);
 	fputs("; } );\nsites = ( { name = \"default\"; routes = ( { path = \"/\"; pool = "
 	      "\"default\"; } );",
 	    f);
 	if (cert != NULL) {
 		fputs(" certificates = [ ", f);
-		quoted_write(f, cert);
+		conf_write_string(f, cert);
 		fputs(" ];", f);
 	}
 	fputs(" } );\npools = ( { name = \"default\"; servers = ( { address = ", f);
-	quoted_write(f, backend);
+	conf_write_string(f, backend);
 	fputs("; } ); } );\n", f);
 	if (key != NULL) {
 		fputs("private_keys = [ ", f);
-		quoted_write(f, key);
+		conf_write_string(f, key);
 		fputs(" ];\n", f);
 	}
 	free(folder);

@@ -7,6 +7,7 @@
 #define GATEWAY_GATEWAY_CONF_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/conf.h"
 
@@ -74,6 +75,14 @@ struct pool_conf {
 	uint64_t connect_timeout, answer_timeout, idle_timeout; /* ms */
 };
 
+/* Mutual TLS with the servers of a service. */
+struct identity_conf {
+	char *file; /* chain, the own certificate first; NULL: none */
+	char *key; /* NULL: in the same file */
+	char *ca_file; /* who signs the servers */
+	char *deny_file; /* NULL: none */
+};
+
 struct gateway_conf {
 	char *user, *key_user, *cache_user; /* NULL: not named */
 	int64_t workers; /* 0: one a CPU */
@@ -91,7 +100,17 @@ struct gateway_conf {
 	} pools;
 	struct conf_strings private_keys; /* key files and folders, for the embedded key service */
 	struct {
+		struct conf_strings servers; /* empty: embedded */
+		struct identity_conf identity;
+	} key_service;
+	struct {
 		uint64_t max_memory; /* bytes, embedded cache */
+		struct conf_strings servers; /* empty: embedded */
+		int64_t copies; /* of each session */
+		char *password_file; /* for AUTH; NULL: none */
+		char *
+		    server_name; /* in the certificates of rediss:// servers; NULL: the URL's host */
+		struct identity_conf identity;
 	} session_cache;
 	struct {
 		uint64_t handshake, head, body, idle, write, tunnel, drain; /* ms */
@@ -122,6 +141,9 @@ struct gateway_conf *gateway_conf_new(const struct conf_text *, struct conf_erro
 void gateway_conf_free(struct gateway_conf *);
 const struct conf_option *gateway_conf_options(
     size_t *n); /* for --help-config, the man page and -T */
+
+/* A string of a config text, in quotes. */
+void conf_write_string(FILE *, const char *);
 
 /* What messages about the quick form name instead of a file. */
 #define CONF_COMMAND_LINE "the command line"

@@ -43,7 +43,22 @@ static struct gateway_conf *read_conf(int fd)
 	return conf;
 }
 
-void role_load(struct role *role, int argc, char **argv)
+/* "-": there is none on this machine. */
+static bool service_at(struct endpoint *at, const char *text)
+{
+	at->len = 0;
+	return strcmp(text, "-") == 0 || endpoint_parse(at, text) == 0;
+}
+
+static void print_service(const struct endpoint *at, char *buf, size_t size)
+{
+	if (at->len == 0)
+		strlcpy(buf, "-", size);
+	else
+		endpoint_text(at, buf, size);
+}
+
+void role_load(struct roles_given *role, int argc, char **argv)
 {
 	int config, counters;
 
@@ -60,7 +75,7 @@ void role_load(struct role *role, int argc, char **argv)
 	role->uid = (uid_t)number(argv[3]);
 	role->gid = (gid_t)number(argv[4]);
 	role->owner = (uid_t)number(argv[5]);
-	if (endpoint_parse(&role->keys, argv[6]) != 0 || endpoint_parse(&role->cache, argv[7]) != 0)
+	if (!service_at(&role->keys, argv[6]) || !service_at(&role->cache, argv[7]))
 		fatalx(EXIT_USAGE, "--role is for sslgw's own use");
 	role->conf = read_conf(config);
 	close(config);
@@ -88,8 +103,8 @@ pid_t roles_spawn(const char *role, const struct roles_spawn *with)
 	snprintf(numbers[2], sizeof numbers[2], "%u", (unsigned)with->uid);
 	snprintf(numbers[3], sizeof numbers[3], "%u", (unsigned)with->gid);
 	snprintf(numbers[4], sizeof numbers[4], "%u", (unsigned)geteuid());
-	endpoint_text(with->keys, keys, sizeof keys);
-	endpoint_text(with->cache, cache, sizeof cache);
+	print_service(with->keys, keys, sizeof keys);
+	print_service(with->cache, cache, sizeof cache);
 	if (with->token >= 0)
 		fds[n++] = (struct child_fd){ with->token, "token" };
 	if (with->selfsigned >= 0)
@@ -99,7 +114,7 @@ pid_t roles_spawn(const char *role, const struct roles_spawn *with)
 
 int monitor_main(int argc, char **argv)
 {
-	struct role *role = calloc(1, sizeof *role);
+	struct roles_given *role = calloc(1, sizeof *role);
 	struct loop *loop = loop_new();
 	int rc;
 

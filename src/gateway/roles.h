@@ -1,6 +1,6 @@
 /*
  * roles.h: the processes that the master makes of its own program, and what it tells them on their
- * command line: sslgw --role NAME SLOT CELL UID GID OWNER KEY_ADDRESS CACHE_ADDRESS, with the descriptors "config",
+ * command line: sslgw --role NAME SLOT CELL UID GID OWNER KEY_ADDRESS CACHE_ADDRESS ("-": none of this machine), with the descriptors "config",
  * "counters", "token" and "channel" (proc/inherited.h). Not for users.
  */
 #ifndef GATEWAY_ROLES_H
@@ -22,12 +22,12 @@ enum { ROLES_WORKERS_MAX = 64, ROLES_CELL_MONITOR = 2 * ROLES_WORKERS_MAX, ROLES
 #define ROLES_BEAT                                                                                 \
 	"sslgw_beat_milliseconds" /* CLOCK_MONOTONIC, written every second by worker and monitor */
 
-struct role {
+struct roles_given {
 	unsigned slot, cell;
 	uid_t uid;
 	gid_t gid;
 	uid_t owner; /* the master's: who listens on the services' sockets */
-	struct endpoint keys, cache;
+	struct endpoint keys, cache; /* of embedded services; len 0: gateway.conf names others */
 	struct inherited inherited;
 	struct gateway_conf *conf;
 	struct counters *counters;
@@ -39,13 +39,13 @@ struct roles_spawn {
 	unsigned slot, cell;
 	uid_t uid;
 	gid_t gid;
-	const struct endpoint *keys, *cache;
+	const struct endpoint *keys, *cache; /* len 0: none */
 	int config, counters, token, channel, selfsigned;
 };
 pid_t roles_spawn(const char *role, const struct roles_spawn *);
 
 /* argv from the role's name on. Ends the process on failure: only the master starts roles. */
-void role_load(struct role *, int argc, char **argv);
+void role_load(struct roles_given *, int argc, char **argv);
 int worker_main(int argc, char **argv);
 int monitor_main(int argc, char **argv);
 

@@ -16,13 +16,13 @@
 #include "base/log.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/secrets.h"
-#include "gateway/cluster/sessioncache.h"
 #include "gateway/exchange/accesslog.h"
 #include "gateway/exchange/exchange.h"
 #include "gateway/front/conn.h"
 #include "gateway/origin/pool.h"
 #include "gateway/resolved.h"
 #include "gateway/roles.h"
+#include "gateway/services.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
 #include "net/listener.h"
@@ -49,7 +49,8 @@ struct served {
 
 struct worker_process {
 	struct worker worker;
-	struct role role;
+	struct roles_given role;
+	struct services *services;
 	struct channel *channel;
 	struct signals *signals;
 	struct deadline beat, full, patience, drain;
@@ -184,8 +185,10 @@ static void resolved(struct worker_process *p, char *text)
 {
 	struct resolved *r = &p->resolved;
 
-	if (resolved_parse(text, r) == 0)
-		pools_resolved(p->worker.pools, r->host, r->endpoints, r->n);
+	if (resolved_parse(text, r) != 0)
+		return;
+	pools_resolved(p->worker.pools, r->host, r->endpoints, r->n);
+	services_resolved(p->services, r->host, r->endpoints, r->n);
 }
 
 static void on_message(void *arg, char *text, int *fds, int fds_n)
@@ -288,21 +291,18 @@ static struct pool *pool_of(void *arg, const char *name)
 	return pools_find(arg, name);
 }
 
-static void take_token(struct worker_process *p)
+static void take_services(struct worker_process *p)
 {
 	uint8_t token[KEYCLIENT_TOKEN_LEN];
-	struct worker *w = &p->worker;
+	char error[512];
 	int fd = inherited_take(&p->role.inherited, "token");
 
 	if (fd < 0 || inherited_read_secret(fd, token, sizeof token) != 0)
 		fatalx(EXIT_RUNTIME, "the family token is missing");
-	w->keys = keyclient_new(w->loop, &(struct keyclient_params){ .servers = &p->role.keys,
-					     .n = 1,
-					     .owner = p->role.owner,
-					     .token = token,
-					     .worker = p->role.slot });
-	w->sessions = sessioncache_new(w->loop, &p->role.cache, p->role.owner, token);
+	p->services = services_new(&p->worker, &p->role, token, error, sizeof error);
 	explicit_bzero(token, sizeof token);
+	if (p->services == NULL)
+		fatalx(EXIT_CONFIG, "%s", error);
 }
 
 /* The self-signed chain of the quick form has no path: the one site's certificate file is a descriptor. */
@@ -336,8 +336,8 @@ static void make_rooms(struct worker_process *p)
 	load_counters(w, p->role.counters);
 	w->pools = pools_new(w);
 	w->sites = w->pools != NULL ? sites_new(w->conf, pool_of, w->pools) : NULL;
-	take_token(p);
-	if (w->sites == NULL || w->keys == NULL || w->sessions == NULL)
+	take_services(p);
+	if (w->sites == NULL)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
 	w->secrets = secrets_new(w->loop, w->keys, w->conf);
 	w->tls = w->secrets != NULL ? sitectxs_new(w) : NULL;
@@ -350,15 +350,16 @@ static void make_rooms(struct worker_process *p)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
 }
 
-static void unmake_rooms(struct worker *w)
+static void unmake_rooms(struct worker_process *p)
 {
+	struct worker *w = &p->worker;
+
 	conns_free(w->conns);
 	exchanges_free(w->exchanges);
 	accesslog_free(w->log);
 	sitectxs_free(w->tls);
 	secrets_free(w->secrets);
-	sessioncache_free(w->sessions);
-	keyclient_free(w->keys);
+	services_free(p->services);
 	sites_free(w->sites);
 	pools_free(w->pools);
 }
@@ -389,7 +390,7 @@ int worker_main(int argc, char **argv)
 	secrets_on_ready(p->worker.secrets, secrets_came, p);
 	rc = loop_run(p->worker.loop);
 	unserve(p, 0, true);
-	unmake_rooms(&p->worker);
+	unmake_rooms(p);
 	channel_free(p->channel);
 	signals_free(p->signals);
 	loop_free(p->worker.loop);

@@ -1,6 +1,6 @@
 /*
- * test_cluster.c: what the TLS side asks of the services, and what it makes of their answers. The
- * peers below are a fake, linked in place of net/peers: each ask is answered by hand.
+ * test_cluster.c: what the TLS side asks of the services, and what it makes of their answers, over
+ * fake peers.
  */
 #include "config.h"
 
@@ -14,133 +14,12 @@
 #include "crypto/epoch.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/secrets.h"
-#include "gateway/cluster/sessioncache.h"
 #include "wire/keyless.h"
-#include "wire/resp.h"
+#include "t/sim/fake_peers.h"
 
 #include "base/poison.h"
 
-enum { ASKS_MAX = 128, MESSAGE_MAX = 40000 };
-
-struct ask {
-	struct peers *peers;
-	bool open;
-	unsigned slot; /* that is to have answered */
-	struct peers_choice choice;
-	uint8_t *message;
-	size_t len;
-	uint32_t deadline_ms;
-	void (*done)(void *arg, enum peers_result, struct bytes answer);
-	void *arg;
-};
-
-struct peers {
-	struct peers_params params;
-	struct ask asks[ASKS_MAX];
-	size_t n, blamed, set_n;
-	unsigned asked; /* n, to wait for */
-	enum peers_why why; /* PEERS_ASKED: takes asks */
-	void (*up)(void *arg);
-	void *up_arg;
-};
-
-/* One a test: keyclient and sessioncache keep theirs to themselves. */
-static struct peers *the_peers;
-
-struct peers *peers_new(struct loop *loop, const struct peers_params *params)
-{
-	struct peers *p = calloc(1, sizeof(*p));
-
-	(void)loop;
-	assert_non_null(p);
-	p->params = *params;
-	the_peers = p;
-	return p;
-}
-
-int peers_set(struct peers *p, const struct endpoint *e, size_t n)
-{
-	(void)e;
-	p->set_n = n;
-	return 0;
-}
-
-unsigned ask_slot(const struct ask *a)
-{
-	return a->slot;
-}
-
-void peers_recheck(struct peers *p)
-{
-	(void)p;
-}
-
-void peers_connect(struct peers *p)
-{
-	(void)p;
-}
-
-void peers_on_up(struct peers *p, void (*up)(void *arg), void *arg)
-{
-	p->up = up;
-	p->up_arg = arg;
-}
-
-struct ask *peers_ask(struct peers *p, struct bytes message, struct peers_choice choice,
-    uint32_t deadline_ms, void (*done)(void *arg, enum peers_result, struct bytes answer),
-    void *arg, enum peers_why *why)
-{
-	struct ask *a = &p->asks[p->n];
-
-	*why = p->why;
-	if (p->why != PEERS_ASKED)
-		return NULL;
-	assert_true(p->n++ < ASKS_MAX);
-	p->asked++;
-	*a = (struct ask){ .peers = p,
-		.open = true,
-		.choice = choice,
-		.len = message.len,
-		.deadline_ms = deadline_ms,
-		.done = done,
-		.arg = arg,
-		.message = malloc(message.len) };
-	assert_non_null(a->message);
-	memcpy(a->message, message.at, message.len);
-	return a;
-}
-
-void ask_cancel(struct ask *a)
-{
-	assert_true(a->open);
-	a->open = false;
-}
-
-void peers_blame(struct peers *p, struct ask *a)
-{
-	assert_ptr_equal(a->peers, p);
-	p->blamed++;
-}
-
-static void answer(size_t i, enum peers_result result, const void *bytes, size_t len)
-{
-	struct ask *a = &the_peers->asks[i];
-
-	assert_true(i < the_peers->n && a->open);
-	a->open = false;
-	a->done(a->arg, result, bytes_of(bytes, len));
-}
-
-void peers_free(struct peers *p)
-{
-	for (size_t i = 0; i < p->n; i++) {
-		if (p->asks[i].open)
-			answer(i, PEERS_LOST, NULL, 0);
-		free(p->asks[i].message);
-	}
-	free(p);
-	the_peers = NULL;
-}
+enum { MESSAGE_MAX = 40000 };
 
 static void answer_keyless(size_t i, uint8_t opcode, const void *payload, size_t len)
 {
@@ -149,7 +28,7 @@ static void answer_keyless(size_t i, uint8_t opcode, const void *payload, size_t
 	size_t n = keyless_build(&k, false, buf, sizeof(buf));
 
 	assert_true(n > 0);
-	answer(i, PEERS_OK, buf, n);
+	fake_answer(i, PEERS_OK, buf, n);
 }
 
 /* ---- the key client */
@@ -233,14 +112,15 @@ static void test_the_question_is_the_protocol_s(void **state)
 	setup(&f);
 	sign(&f, 0x0403);
 	assert_int_equal(
-	    keyless_parse(bytes_of(the_peers->asks[0].message, the_peers->asks[0].len), &k, &error),
+	    keyless_parse(
+		bytes_of(fake_peers()->asks[0].message, fake_peers()->asks[0].len), &k, &error),
 	    PARSE_OK);
 	assert_int_equal(k.opcode, KEYLESS_CUSTOM);
 	assert_true(bytes_equal_str(k.function, "sslgw/tls-sign"));
 	assert_memory_equal(k.ski.at, ski, 20);
 	assert_int_equal(k.payload.len, 2 + 12);
 	assert_memory_equal(k.payload.at, "\x04\x03to be signed", 14);
-	assert_int_equal(the_peers->asks[0].deadline_ms, KEYCLIENT_TRY_MS);
+	assert_int_equal(fake_peers()->asks[0].deadline_ms, KEYCLIENT_TRY_MS);
 	answer_keyless(0, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
 	assert_int_equal(f.told.n, 1);
 	assert_int_equal(f.told.reason, REASON_NONE);
@@ -258,17 +138,17 @@ static void test_a_new_connection_says_hello_with_the_token(void **state)
 
 	(void)state;
 	setup(&f);
-	len = the_peers->params.hello(the_peers->params.arg, buf, sizeof(buf));
+	len = fake_peers()->params.hello(fake_peers()->params.arg, buf, sizeof(buf));
 	assert_int_equal(keyless_parse(bytes_of(buf, len), &k, &error), PARSE_OK);
 	assert_true(bytes_equal_str(k.function, "sslgw/hello"));
 	assert_memory_equal(k.payload.at, token, 32);
 	len = keyless_build_answer(0, bytes_of(NULL, 0), buf, sizeof(buf));
 	assert_int_equal(
-	    the_peers->params.welcome(the_peers->params.arg, bytes_of(buf, len)), PARSE_OK);
+	    fake_peers()->params.welcome(fake_peers()->params.arg, bytes_of(buf, len)), PARSE_OK);
 	len = keyless_build_error(0, KEYLESS_ERR_BAD_OPCODE, buf, sizeof(buf));
 	assert_int_equal(
-	    the_peers->params.welcome(the_peers->params.arg, bytes_of(buf, len)), PARSE_BAD);
-	assert_int_equal(the_peers->params.owner, 1000);
+	    fake_peers()->params.welcome(fake_peers()->params.arg, bytes_of(buf, len)), PARSE_BAD);
+	assert_int_equal(fake_peers()->params.owner, 1000);
 	teardown(&f);
 }
 
@@ -293,7 +173,7 @@ static void test_answers_without_the_shape_of_a_signature_are_tried_once_more(vo
 		assert_int_equal(f.told.reason, REASON_SERVICE_PROTOCOL);
 		assert_int_equal(f.told.checks, 0);
 	}
-	assert_int_equal(the_peers->blamed, 2 * sizeof(wrong) / sizeof(wrong[0]));
+	assert_int_equal(fake_peers()->blamed, 2 * sizeof(wrong) / sizeof(wrong[0]));
 	teardown(&f);
 }
 
@@ -305,11 +185,11 @@ static void test_the_second_try_may_succeed(void **state)
 	(void)state;
 	setup(&f);
 	sign(&f, 0x0403);
-	answer(0, PEERS_DEADLINE, NULL, 0);
-	assert_int_equal(the_peers->n, 2);
-	assert_memory_equal(
-	    the_peers->asks[1].message, the_peers->asks[0].message, the_peers->asks[0].len);
-	assert_in_range(the_peers->asks[1].deadline_ms, 1, KEYCLIENT_ALL_MS);
+	fake_answer(0, PEERS_DEADLINE, NULL, 0);
+	assert_int_equal(fake_peers()->n, 2);
+	assert_memory_equal(fake_peers()->asks[1].message, fake_peers()->asks[0].message,
+	    fake_peers()->asks[0].len);
+	assert_in_range(fake_peers()->asks[1].deadline_ms, 1, KEYCLIENT_ALL_MS);
 	answer_keyless(1, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
 	assert_int_equal(f.told.reason, REASON_NONE);
 	sign(&f, 0x0403);
@@ -319,15 +199,49 @@ static void test_the_second_try_may_succeed(void **state)
 	f.told.refuse = true;
 	sign(&f, 0x0403);
 	answer_keyless(4, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
-	assert_int_equal(the_peers->blamed, 1);
+	assert_int_equal(fake_peers()->blamed, 1);
 	f.told.refuse = false;
 	answer_keyless(5, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
 	assert_int_equal(f.told.reason, REASON_NONE);
 	assert_int_equal(f.told.nth, 2);
-	the_peers->up(the_peers->up_arg);
+	fake_peers()->up(fake_peers()->up_arg);
 	sign(&f, 0x0403);
 	answer_keyless(6, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
 	assert_int_equal(f.told.nth, 0); /* who knows who answers now */
+	teardown(&f);
+}
+
+static void test_another_server_is_asked_the_second_time(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f);
+	sign(&f, 0x0403);
+	assert_int_equal(fake_peers()->asks[0].choice.by, PEERS_ANY);
+	assert_int_equal(fake_peers()->asks[0].choice.avoid, 0);
+	assert_true(fake_peers()->asks[0].choice.hedge);
+	fake_peers()->asks[0].slot = 1;
+	fake_answer(0, PEERS_LOST, NULL, 0);
+	assert_int_equal(fake_peers()->asks[1].choice.avoid, 1 << 1);
+	answer_keyless(1, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	assert_int_equal(f.told.reason, REASON_NONE);
+	teardown(&f);
+}
+
+static void test_each_server_is_trusted_by_its_own_answers(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f);
+	for (size_t i = 0; i < 4; i++) {
+		sign(&f, 0x0403);
+		fake_peers()->asks[i].slot = i == 3 ? 1 : 0;
+		answer_keyless(i, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+		assert_int_equal(f.told.nth, i == 3 ? 0 : i);
+		assert_int_equal(keyclient_slot(f.keys), i == 3 ? 1 : 0);
+	}
 	teardown(&f);
 }
 
@@ -344,7 +258,7 @@ static void test_a_refusal_is_final(void **state)
 		answer_keyless(i, KEYLESS_ERROR, &final[i], 1);
 		assert_int_equal(f.told.reason, REASON_KEY_REFUSED);
 	}
-	assert_int_equal(the_peers->n, sizeof(final));
+	assert_int_equal(fake_peers()->n, sizeof(final));
 	teardown(&f);
 }
 
@@ -357,11 +271,11 @@ static void test_retries_have_a_budget(void **state)
 	setup(&f);
 	for (int i = 0; i < 40; i++) {
 		sign(&f, 0x0403);
-		answer(at++, PEERS_LOST, NULL, 0);
-		if (the_peers->n == at)
+		fake_answer(at++, PEERS_LOST, NULL, 0);
+		if (fake_peers()->n == at)
 			continue;
 		retried++;
-		answer(at++, PEERS_LOST, NULL, 0);
+		fake_answer(at++, PEERS_LOST, NULL, 0);
 		assert_int_equal(f.told.reason, REASON_SERVICE_LOST);
 	}
 	assert_int_equal(retried, 10);
@@ -382,14 +296,14 @@ static void test_nothing_follows_where_nothing_was_asked(void **state)
 	(void)state;
 	setup(&f);
 	for (size_t i = 0; i < 3; i++) {
-		the_peers->why = cases[i].why;
+		fake_peers()->why = cases[i].why;
 		assert_null(ask_sign(&f, 0x0403, &why));
 		assert_int_equal(why, cases[i].reason);
 	}
-	the_peers->why = PEERS_ASKED;
+	fake_peers()->why = PEERS_ASKED;
 	ka = ask_sign(&f, 0x0403, &why);
 	keyclient_cancel(ka);
-	assert_false(the_peers->asks[0].open);
+	assert_false(fake_peers()->asks[0].open);
 	assert_int_equal(f.told.n, 0);
 	sign(&f, 0x0403); /* is told of the end */
 	keyclient_free(f.keys);
@@ -446,7 +360,7 @@ static void test_secrets_come_by_group_and_are_asked_for_again(void **state)
 	s = secrets_new(f.loop, f.keys, &conf);
 	secrets_on_change(s, count_cb, &changes);
 	secrets_on_ready(s, count_cb, &ready);
-	assert_int_equal(the_peers->n, 2);
+	assert_int_equal(fake_peers()->n, 2);
 	assert_int_equal(secrets_group(s, "one"), 0);
 	assert_int_equal(secrets_group(s, "two"), 1);
 	assert_null(secrets_current(s, 0));
@@ -459,7 +373,7 @@ static void test_secrets_come_by_group_and_are_asked_for_again(void **state)
 	answer_keyless(1, KEYLESS_ANSWER, "rubbish", 7);
 	assert_false(secrets_ready(s));
 	/* Asked again, and the next epoch begins by itself. */
-	assert_true(turned(f.loop, &the_peers->asked, 3));
+	assert_true(turned(f.loop, &fake_peers()->asked, 3));
 	answer_keyless(2, KEYLESS_ANSWER, buf, len);
 	assert_true(turned(f.loop, &ready, 1));
 	assert_true(turned(f.loop, &changes, 3));
@@ -472,79 +386,6 @@ static void test_secrets_come_by_group_and_are_asked_for_again(void **state)
 	teardown(&f);
 }
 
-/* ---- the session cache */
-
-struct got {
-	unsigned n;
-	enum sessioncache_result result;
-	char value[16];
-	bool refuse;
-};
-
-static bool got_cb(void *arg, enum sessioncache_result result, struct bytes value)
-{
-	struct got *g = arg;
-
-	g->n++;
-	g->result = result;
-	assert_true(value.len < sizeof(g->value));
-	memcpy(g->value, value.at != NULL ? (const char *)value.at : "", value.len);
-	g->value[value.len] = '\0';
-	return !g->refuse;
-}
-
-static void check_get(struct sessioncache *sc, enum peers_result how, const char *reply,
-    enum sessioncache_result result, const char *value, size_t blamed)
-{
-	struct got g = { 0 };
-	uint8_t name[SEAL_NAME_LEN] = "\r\n name with every\0kind of byte";
-	size_t was = the_peers->blamed, i = the_peers->n;
-
-	assert_non_null(sessioncache_get(sc, name, got_cb, &g));
-	assert_memory_equal(the_peers->asks[i].message, "*2\r\n$3\r\nGET\r\n$32\r\n\r\n name", 25);
-	assert_int_equal(the_peers->asks[i].deadline_ms, SESSIONCACHE_MS);
-	answer(i, how, reply, strlen(reply));
-	assert_int_equal(g.n, 1);
-	assert_int_equal(g.result, result);
-	assert_string_equal(g.value, value);
-	assert_int_equal(the_peers->blamed - was, blamed);
-}
-
-static void test_the_cache_is_asked_and_believed_in_part(void **state)
-{
-	struct endpoint e = { 0 };
-	struct loop *loop = loop_new();
-	struct sessioncache *sc = sessioncache_new(loop, &e, 0, token);
-	uint8_t name[SEAL_NAME_LEN] = "n", buf[256];
-	static const char stored[] = "$5\r\nvalue\r\n$2\r\nEX\r\n$2\r\n77\r\n";
-	struct got g = { 0 };
-	size_t i;
-
-	(void)state;
-	i = the_peers->params.hello(the_peers->params.arg, buf, sizeof(buf));
-	assert_int_equal(i, strlen("*2\r\n$4\r\nAUTH\r\n$64\r\n") + 64 + 2);
-	assert_memory_equal(buf + 19, "746f6b656e", 10);
-	assert_int_equal(the_peers->params.welcome(NULL, bytes_str("+OK\r\n")), PARSE_OK);
-	assert_int_equal(the_peers->params.welcome(NULL, bytes_str("-WRONGPASS\r\n")), PARSE_BAD);
-	check_get(sc, PEERS_OK, "$3\r\nabc\r\n", SESSIONCACHE_OK, "abc", 0);
-	check_get(sc, PEERS_OK, "$-1\r\n", SESSIONCACHE_MISS, "", 0);
-	check_get(sc, PEERS_OK, "-ERR oh\r\n", SESSIONCACHE_DOWN, "", 1);
-	check_get(sc, PEERS_OK, ":7\r\n", SESSIONCACHE_DOWN, "", 1);
-	check_get(sc, PEERS_DEADLINE, "", SESSIONCACHE_DOWN, "", 0);
-	check_get(sc, PEERS_LOST, "", SESSIONCACHE_DOWN, "", 0);
-	i = the_peers->n;
-	assert_non_null(sessioncache_put(sc, name, bytes_str("value"), 77, got_cb, &g));
-	assert_non_null(
-	    memmem(the_peers->asks[i].message, the_peers->asks[i].len, stored, strlen(stored)));
-	answer(i, PEERS_OK, "+OK\r\n", 5);
-	assert_int_equal(g.result, SESSIONCACHE_OK);
-	assert_null(sessioncache_put(sc, name, bytes_str("value"), 0, got_cb, &g));
-	the_peers->why = PEERS_BREAKER;
-	assert_null(sessioncache_get(sc, name, got_cb, &g));
-	sessioncache_free(sc);
-	loop_free(loop);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -552,11 +393,12 @@ int main(void)
 		cmocka_unit_test(test_a_new_connection_says_hello_with_the_token),
 		cmocka_unit_test(test_answers_without_the_shape_of_a_signature_are_tried_once_more),
 		cmocka_unit_test(test_the_second_try_may_succeed),
+		cmocka_unit_test(test_another_server_is_asked_the_second_time),
+		cmocka_unit_test(test_each_server_is_trusted_by_its_own_answers),
 		cmocka_unit_test(test_a_refusal_is_final),
 		cmocka_unit_test(test_retries_have_a_budget),
 		cmocka_unit_test(test_nothing_follows_where_nothing_was_asked),
 		cmocka_unit_test(test_secrets_come_by_group_and_are_asked_for_again),
-		cmocka_unit_test(test_the_cache_is_asked_and_believed_in_part),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,9 @@
 	"sites = ( { names = [ \"a.example\" ]; certificates = [ \"/a.pem\" ];\n" more " } );\n"
 #define ROUTE "routes = ( { pool = \"p\"; } );"
 #define POOL "pools = ( { name = \"p\"; servers = ( { address = \"10.0.0.1:80\"; } ); } );\n"
+#define TRUST "identity = \"/gw.pem\"; ca_file = \"/ca.pem\";"
+#define KEYS(servers, more) "key_service = { servers = [ " servers " ]; " more " };\n"
+#define CACHE(servers, more) "session_cache = { servers = [ " servers " ]; " more " };\n"
 #define GOOD                                                                                       \
 	LISTEN SITE(ROUTE)                                                                         \
 	POOL
@@ -112,6 +115,32 @@ static const char *const rights[] = {
 										 "8080\"; } ); } "
 										 ");",
 };
+
+static const char *const rights_of_services[] = {
+	GOOD KEYS("\"10.0.1.1:2407\", \"[::1]:2407\", \"keys.internal:2407\", \"unix:/k\"", TRUST),
+	GOOD KEYS("\"unix:/k\"", ""),
+	GOOD CACHE("\"10.0.1.1:6380\", \"unix:/c\"", TRUST "copies = 1;"),
+	GOOD CACHE("\"redis://10.0.1.1:6379\", \"redis://10.0.1.2:6379/0\"", ""),
+	GOOD CACHE("\"redis://10.0.1.1:6379\"", "password_file = \"/p\";"),
+	GOOD CACHE("\"rediss://gw@cache.example:6379/0\"",
+	    "password_file = \"/p\"; ca_file = \"/ca.pem\";"),
+	GOOD CACHE("\"rediss://10.0.1.1:6379\", \"rediss://10.0.1.2:6379\"",
+	    "ca_file = \"/ca.pem\"; server_name = \"cache.example\";"),
+};
+
+static void what_is_right_of_services_elsewhere_is_taken(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rights_of_services) / sizeof(rights_of_services[0]); i++) {
+		struct conf_errors *errors = conf_errors_new();
+		struct gateway_conf *c = read_conf(rights_of_services[i], errors);
+
+		conf_errors_print(errors, stderr);
+		assert_non_null(c);
+		gateway_conf_free(c);
+		conf_errors_free(errors);
+	}
+}
 
 static void what_is_right_is_taken(void **state)
 {
@@ -257,6 +286,34 @@ static const struct wrong {
 	{ GOOD "access_log = { file = \"stderr\";\nformat = \"common\"; };\n", 6,
 	    "write format = \"combined\"" },
 	{ GOOD "private_keys = \"/k.pem\";\n", 5, "private_keys must be a list of paths" },
+	/* services elsewhere */
+	{ GOOD "private_keys = [ \"/k.pem\" ];\n" KEYS("\"10.0.1.1:2407\"", TRUST), 5,
+	    "private_keys and key_service.servers do not go together" },
+	{ GOOD KEYS("\"10.0.1.1\"", TRUST), 5, "\"10.0.1.1\": it needs a host and a port" },
+	{ GOOD KEYS("\"*:2407\"", TRUST), 5, "\"*:2407\": it needs a host and a port" },
+	{ GOOD KEYS("\"https://10.0.1.1:2407\"", TRUST), 5, "write host and port only" },
+	{ GOOD KEYS("\"a:1\", \"b:1\", \"A:1\"", TRUST), 5, "\"A:1\" is given twice" },
+	{ GOOD KEYS("\"unix:relative\"", ""), 5, "no path of a socket" },
+	{ GOOD KEYS("\"10.0.1.1:2407\"", "ca_file = \"/ca.pem\";"), 5, "add identity = " },
+	{ GOOD KEYS("\"10.0.1.1:2407\"", "identity = \"/gw.pem\";"), 5, "add ca_file = " },
+	{ GOOD KEYS("\"unix:/k\"", "identity_key = \"/gw.key\";"), 5, "needs identity beside it" },
+	{ GOOD KEYS("", TRUST), 5, "key_service without servers" },
+	{ GOOD CACHE("", TRUST), 5, "session_cache without servers" },
+	{ GOOD CACHE("\"10.0.1.1:6380\"", ""), 5, "add identity = " },
+	{ GOOD CACHE("\"redis://10.0.1.1\"", ""), 5, "it needs a host and a port" },
+	{ GOOD CACHE("\"redis://10.0.1.1:6379/1\"", ""), 5, "only database 0" },
+	{ GOOD CACHE("\"redis://a:secret@10.0.1.1:6379\"", ""), 5, "password_file" },
+	{ GOOD CACHE("\"redis://a@10.0.1.1:6379\"", ""), 5, "user \"a\" needs a password" },
+	{ GOOD CACHE("\"redis://a@h:1\", \"redis://b@h:2\"", "password_file = \"/p\";"), 5,
+	    "all have the same user" },
+	{ GOOD CACHE("\"redis://h:1\", \"h:2\"", TRUST), 5, "must all be of one kind" },
+	{ GOOD CACHE("\"memcached://h:1\"", ""), 5, "write \"host:port\", \"redis://" },
+	{ GOOD CACHE("\"rediss://h:1\"", ""), 5, "need a CA to verify them" },
+	{ GOOD CACHE("\"rediss://10.0.1.1:1\"", "ca_file = \"/ca.pem\";"), 5, "add server_name" },
+	{ GOOD CACHE("\"rediss://h:1\", \"rediss://i:1\"", "ca_file = \"/ca.pem\";"), 5,
+	    "add server_name" },
+	{ GOOD CACHE("\"redis://h:1\"", "server_name = \"h\";"), 5, "is for rediss://" },
+	{ GOOD CACHE("\"unix:/c\"", "copies = 5;"), 5, "copies" },
 };
 
 static void each_wrong_file_names_its_line_and_its_mend(void **state)
@@ -402,6 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_small_file_has_all_defaults),
 		cmocka_unit_test(what_is_right_is_taken),
+		cmocka_unit_test(what_is_right_of_services_elsewhere_is_taken),
 		cmocka_unit_test(each_wrong_file_names_its_line_and_its_mend),
 		cmocka_unit_test(checks_and_table_speak_at_once),
 		cmocka_unit_test(the_quick_form_without_a_certificate_is_self_signed),

@@ -1,7 +1,7 @@
 /*
- * sessioncache.c: GET and SET to the cache service, and nothing that could fail a handshake.
- * Called by gateway/tls/session. Invariant: a question has one ask in flight or its callback has
- * been called.
+ * sessioncache.c: GET and SET to the cache servers, and nothing that could fail a handshake. Called
+ * by gateway/tls/session. Invariant: a question has a message in flight, or its callback has been
+ * called; it is freed with its last message.
  */
 #include "config.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/log.h"
 #include "wire/resp.h"
 
@@ -23,25 +24,46 @@ enum {
 	SESSIONCACHE_PING_MS = 2000,
 	SESSIONCACHE_FREE_MAX = 256,
 	SESSIONCACHE_MESSAGE_MAX = SEAL_VALUE_MAX + 256,
+	SESSIONCACHE_USUAL_SHIFT =
+	    4, /* the usual time of an answer is a mean of the last 16 or so */
+	SESSIONCACHE_HEDGE_TIMES = 4, /* of it: then the next server is asked too */
 };
 
 struct sessioncache {
+	struct loop *loop;
 	struct peers *peers;
-	char token[2 * SESSIONCACHE_TOKEN_LEN + 1]; /* hex, as AUTH wants it */
+	size_t servers_n;
+	unsigned copies;
+	uint64_t usual_ns; /* an answer takes so long */
+	_Atomic uint64_t *found;
+	char user[SESSIONCACHE_USER_MAX], password[SESSIONCACHE_PASSWORD_MAX]; /* "": none */
 	struct sessioncache_ask *free; /* linked by next */
 	size_t free_n;
 	bool closing;
 	uint8_t message[SESSIONCACHE_MESSAGE_MAX]; /* scratch; peers_ask copies */
 };
 
+/* A message to the server of one rank. */
+struct sent {
+	struct sessioncache_ask *ask;
+	struct ask *at; /* NULL: not in flight */
+};
+
 struct sessioncache_ask {
 	struct sessioncache_ask *next;
 	struct sessioncache *cache;
-	struct ask *ask;
-	sessioncache_cb done;
+	sessioncache_cb done; /* NULL: told, or cancelled */
 	void *arg;
+	uint64_t began; /* ns */
+	uint8_t name[SEAL_NAME_LEN];
 	bool put;
+	bool missed; /* a server that answered does not have it */
+	unsigned asked, open; /* ranks; of these in flight */
+	struct sent sent[SESSIONCACHE_COPIES_MAX];
+	struct deadline hedge;
 };
+
+static void answered(void *arg, enum peers_result, struct bytes message);
 
 /* ---- the connection */
 
@@ -50,9 +72,11 @@ static size_t hello(void *arg, uint8_t *buf, size_t max)
 	struct sessioncache *sc = arg;
 	struct writer w = writer_of(buf, max);
 
-	resp_write_array(&w, 2);
+	resp_write_array(&w, sc->user[0] != '\0' ? 3 : 2);
 	resp_write_bulk_str(&w, "AUTH");
-	resp_write_bulk_str(&w, sc->token);
+	if (sc->user[0] != '\0')
+		resp_write_bulk_str(&w, sc->user);
+	resp_write_bulk_str(&w, sc->password);
 	return w.ok ? writer_len(&w) : 0;
 }
 
@@ -66,8 +90,8 @@ static enum parse welcome(void *arg, struct bytes answer)
 	if (resp_reply(answer, RESP_BULK_MAX, &reply, &used, &fault) == PARSE_OK &&
 	    reply.type == RESP_SIMPLE)
 		return PARSE_OK;
-	log_warnx(
-	    "session cache: it refused this worker's token: was it started by another sslgw?");
+	log_warnx("session cache: a server refused the password: see session_cache.password_file; "
+		  "or was it started by another sslgw?");
 	return PARSE_BAD;
 }
 
@@ -81,13 +105,11 @@ static size_t ping(void *arg, uint8_t *buf, size_t max)
 	return w.ok ? writer_len(&w) : 0;
 }
 
-struct sessioncache *sessioncache_new(struct loop *loop, const struct endpoint *endpoint,
-    uid_t owner, const uint8_t token[static SESSIONCACHE_TOKEN_LEN])
+struct sessioncache *sessioncache_new(struct loop *loop, const struct sessioncache_params *with)
 {
 	static const struct frame_codec codec = {
 		.name = "RESP", .next = resp_reply_next, .ordered = true, .max = RESP_REPLY_MAX
 	};
-	static const char hex[] = "0123456789abcdef";
 	struct sessioncache *sc = calloc(1, sizeof(*sc));
 	struct peers_params params = {
 		.name = "session cache",
@@ -96,26 +118,42 @@ struct sessioncache *sessioncache_new(struct loop *loop, const struct endpoint *
 		.in_flight_max = SESSIONCACHE_IN_FLIGHT_MAX,
 		.connect_ms = SESSIONCACHE_CONNECT_MS,
 		.ping_ms = SESSIONCACHE_PING_MS,
-		.owner = owner,
-		.hello = hello,
-		.welcome = welcome,
+		.tls = with->tls,
+		.owner = with->owner,
+		.hello = with->password != NULL ? hello : NULL,
+		.welcome = with->password != NULL ? welcome : NULL,
 		.ping = ping,
 		.arg = sc,
 	};
 
 	if (sc == NULL)
 		return NULL;
-	for (size_t i = 0; i < SESSIONCACHE_TOKEN_LEN; i++) {
-		sc->token[2 * i] = hex[token[i] >> 4];
-		sc->token[2 * i + 1] = hex[token[i] & 15];
-	}
+	assert(with->copies >= 1 && with->copies <= SESSIONCACHE_COPIES_MAX);
+	sc->loop = loop;
+	sc->copies = with->copies;
+	sc->found = with->found;
+	strlcpy(sc->user, with->user != NULL ? with->user : "", sizeof(sc->user));
+	strlcpy(sc->password, with->password != NULL ? with->password : "", sizeof(sc->password));
 	if ((sc->peers = peers_new(loop, &params)) == NULL ||
-	    peers_set(sc->peers, endpoint, 1) == -1) {
+	    sessioncache_servers(sc, with->servers, with->n) == -1) {
 		sessioncache_free(sc);
 		return NULL;
 	}
-	peers_connect(sc->peers);
 	return sc;
+}
+
+int sessioncache_servers(struct sessioncache *sc, const struct endpoint *servers, size_t n)
+{
+	if (peers_set(sc->peers, servers, n) == -1)
+		return -1;
+	sc->servers_n = n;
+	peers_connect(sc->peers);
+	return 0;
+}
+
+void sessioncache_recheck(struct sessioncache *sc)
+{
+	peers_recheck(sc->peers);
 }
 
 void sessioncache_free(struct sessioncache *sc)
@@ -131,23 +169,8 @@ void sessioncache_free(struct sessioncache *sc)
 		sc->free = sa->next;
 		free(sa);
 	}
-	explicit_bzero(sc->token, sizeof(sc->token));
+	explicit_bzero(sc->password, sizeof(sc->password));
 	free(sc);
-}
-
-/* ---- asking */
-
-static void ask_free(struct sessioncache_ask *sa)
-{
-	struct sessioncache *sc = sa->cache;
-
-	if (sc->closing || sc->free_n >= SESSIONCACHE_FREE_MAX) {
-		free(sa);
-		return;
-	}
-	sa->next = sc->free;
-	sc->free = sa;
-	sc->free_n++;
 }
 
 static enum sessioncache_result result_of_get(struct bytes message, struct bytes *value)
@@ -172,62 +195,150 @@ static enum sessioncache_result result_of_put(struct bytes message)
 	enum resp_fault fault;
 	size_t used;
 
-	if (resp_reply(message, RESP_BULK_MAX, &reply, &used, &fault) != PARSE_OK ||
-	    reply.type != RESP_SIMPLE)
+	if (resp_reply(message, RESP_BULK_MAX, &reply, &used, &fault) != PARSE_OK)
 		return SESSIONCACHE_DOWN;
-	return SESSIONCACHE_OK;
+	if (reply.type == RESP_ERROR) /* it is full: lookups may succeed all the same */
+		return SESSIONCACHE_MISS;
+	return reply.type == RESP_SIMPLE ? SESSIONCACHE_OK : SESSIONCACHE_DOWN;
 }
 
-static void answered(void *arg, enum peers_result result, struct bytes message)
+static void ask_free(struct sessioncache_ask *sa)
 {
-	struct sessioncache_ask *sa = arg;
 	struct sessioncache *sc = sa->cache;
-	struct ask *ask = sa->ask;
-	enum sessioncache_result got = SESSIONCACHE_DOWN;
-	struct bytes value = bytes_of(NULL, 0);
-	sessioncache_cb done = sa->done;
-	void *done_arg = sa->arg;
 
-	if (result == PEERS_OK)
-		got = sa->put ? result_of_put(message) : result_of_get(message, &value);
-	ask_free(sa);
-	if (!done(done_arg, got, value) || (result == PEERS_OK && got == SESSIONCACHE_DOWN))
-		peers_blame(sc->peers, ask);
+	assert(sa->open == 0);
+	deadline_clear(sc->loop, &sa->hedge);
+	if (sc->closing || sc->free_n >= SESSIONCACHE_FREE_MAX) {
+		free(sa);
+		return;
+	}
+	sa->next = sc->free;
+	sc->free = sa;
+	sc->free_n++;
 }
 
-static struct sessioncache_ask *ask_begin(struct sessioncache *sc, const uint8_t *name,
-    struct bytes message, bool put, sessioncache_cb done, void *arg)
+/* ---- telling */
+
+static bool tell(struct sessioncache_ask *sa, enum sessioncache_result result, struct bytes value)
 {
-	struct sessioncache_ask *sa = sc->free;
-	/* One name's entry lies at one server: rank by the name. */
+	sessioncache_cb done = sa->done;
+
+	sa->done = NULL;
+	if (done == NULL)
+		return true;
+	if (!sa->put && result == SESSIONCACHE_OK && sa->cache->found != NULL)
+		counter_add(sa->cache->found, 1);
+	return done(sa->arg, result, value);
+}
+
+/* A lookup's other messages have become useless. */
+static void forget_others(struct sessioncache_ask *sa)
+{
+	for (unsigned i = 0; i < sa->asked; i++) {
+		if (sa->sent[i].at == NULL)
+			continue;
+		ask_cancel(sa->sent[i].at);
+		sa->sent[i].at = NULL;
+		sa->open--;
+	}
+}
+
+/* ---- asking */
+
+static unsigned ranks(const struct sessioncache *sc)
+{
+	return sc->servers_n < sc->copies ? (unsigned)sc->servers_n : sc->copies;
+}
+
+/* To the server of the next rank; those that are out are passed over. false: there is no other. */
+static bool send_next(struct sessioncache_ask *sa, struct bytes message)
+{
+	struct sessioncache *sc = sa->cache;
+	uint64_t spent = (loop_now(sc->loop) - sa->began) / 1000000;
 	struct peers_choice choice = { .by = PEERS_RANK };
 	enum peers_why why;
 
-	memcpy(&choice.hash, name, sizeof(choice.hash));
+	if (spent >= SESSIONCACHE_MS || sc->closing)
+		return false;
+	memcpy(&choice.hash, sa->name, sizeof(choice.hash));
+	while (sa->asked < ranks(sc)) {
+		struct sent *sent = &sa->sent[sa->asked];
+
+		choice.rank = (uint8_t)sa->asked++;
+		sent->ask = sa;
+		sent->at = peers_ask(sc->peers, message, choice, SESSIONCACHE_MS - (uint32_t)spent,
+		    answered, sent, &why);
+		if (sent->at == NULL)
+			continue;
+		sa->open++;
+		return true;
+	}
+	return false;
+}
+
+static struct bytes get_message(struct sessioncache_ask *sa)
+{
+	struct sessioncache *sc = sa->cache;
+	struct writer w = writer_of(sc->message, sizeof(sc->message));
+
+	resp_write_array(&w, 2);
+	resp_write_bulk_str(&w, "GET");
+	resp_write_bulk(&w, bytes_of(sa->name, SEAL_NAME_LEN));
+	assert(w.ok);
+	return bytes_of(sc->message, writer_len(&w));
+}
+
+static void hedge_cb(struct deadline *d)
+{
+	struct sessioncache_ask *sa = CONTAINER_OF(d, struct sessioncache_ask, hedge);
+
+	send_next(sa, get_message(sa));
+}
+
+static void arm_hedge(struct sessioncache_ask *sa)
+{
+	uint64_t ms = SESSIONCACHE_HEDGE_TIMES * sa->cache->usual_ns / 1000000;
+
+	if (sa->asked >= ranks(sa->cache))
+		return;
+	if (ms < SESSIONCACHE_HEDGE_MIN_MS)
+		ms = SESSIONCACHE_HEDGE_MIN_MS;
+	if (ms > SESSIONCACHE_HEDGE_MAX_MS)
+		ms = SESSIONCACHE_HEDGE_MAX_MS;
+	deadline_set(sa->cache->loop, &sa->hedge, ms, hedge_cb);
+}
+
+static struct sessioncache_ask *ask_new(struct sessioncache *sc,
+    const uint8_t name[static SEAL_NAME_LEN], bool put, sessioncache_cb done, void *arg)
+{
+	struct sessioncache_ask *sa = sc->free;
+
 	if (sa != NULL) {
 		sc->free = sa->next;
 		sc->free_n--;
 	} else if ((sa = malloc(sizeof(*sa))) == NULL) {
 		return NULL;
 	}
-	*sa = (struct sessioncache_ask){ .cache = sc, .done = done, .arg = arg, .put = put };
-	sa->ask = peers_ask(sc->peers, message, choice, SESSIONCACHE_MS, answered, sa, &why);
-	if (sa->ask != NULL)
-		return sa;
-	ask_free(sa);
-	return NULL;
+	*sa = (struct sessioncache_ask){
+		.cache = sc, .done = done, .arg = arg, .put = put, .began = loop_now(sc->loop)
+	};
+	memcpy(sa->name, name, SEAL_NAME_LEN);
+	return sa;
 }
 
 struct sessioncache_ask *sessioncache_get(struct sessioncache *sc,
     const uint8_t name[static SEAL_NAME_LEN], sessioncache_cb done, void *arg)
 {
-	struct writer w = writer_of(sc->message, sizeof(sc->message));
+	struct sessioncache_ask *sa = ask_new(sc, name, false, done, arg);
 
-	resp_write_array(&w, 2);
-	resp_write_bulk_str(&w, "GET");
-	resp_write_bulk(&w, bytes_of(name, SEAL_NAME_LEN));
-	assert(w.ok);
-	return ask_begin(sc, name, bytes_of(sc->message, writer_len(&w)), false, done, arg);
+	if (sa == NULL)
+		return NULL;
+	if (!send_next(sa, get_message(sa))) {
+		ask_free(sa);
+		return NULL;
+	}
+	arm_hedge(sa);
+	return sa;
 }
 
 struct sessioncache_ask *sessioncache_put(struct sessioncache *sc,
@@ -235,6 +346,7 @@ struct sessioncache_ask *sessioncache_put(struct sessioncache *sc,
     sessioncache_cb done, void *arg)
 {
 	struct writer w = writer_of(sc->message, sizeof(sc->message));
+	struct sessioncache_ask *sa;
 
 	if (ttl_s == 0)
 		return NULL;
@@ -244,14 +356,85 @@ struct sessioncache_ask *sessioncache_put(struct sessioncache *sc,
 	resp_write_bulk(&w, sealed);
 	resp_write_bulk_str(&w, "EX");
 	resp_write_bulk_int(&w, ttl_s);
-	if (!w.ok)
+	if (!w.ok || (sa = ask_new(sc, name, true, done, arg)) == NULL)
 		return NULL;
-	return ask_begin(sc, name, bytes_of(sc->message, writer_len(&w)), true, done, arg);
+	while (send_next(sa, bytes_of(sc->message, writer_len(&w))))
+		;
+	if (sa->open > 0)
+		return sa;
+	ask_free(sa);
+	return NULL;
 }
 
 void sessioncache_cancel(struct sessioncache_ask *sa)
 {
-	assert(sa->ask != NULL);
-	ask_cancel(sa->ask);
+	assert(sa->done != NULL);
+	sa->done = NULL;
+	if (sa->put) /* on its way, and freed with its last answer */
+		return;
+	forget_others(sa);
 	ask_free(sa);
+}
+
+/* ---- answers */
+
+static void measure(struct sessioncache *sc, uint64_t began)
+{
+	uint64_t took = loop_now(sc->loop) - began;
+
+	sc->usual_ns += (took >> SESSIONCACHE_USUAL_SHIFT) -
+			(sc->usual_ns >> SESSIONCACHE_USUAL_SHIFT);
+}
+
+/* false: the server's answer was no sealed session. */
+static bool got(struct sessioncache_ask *sa, enum sessioncache_result result, struct bytes value)
+{
+	bool good = true;
+
+	if (result == SESSIONCACHE_OK) {
+		forget_others(sa);
+		good = tell(sa, SESSIONCACHE_OK, value);
+		ask_free(sa);
+		return good;
+	}
+	sa->missed |= result == SESSIONCACHE_MISS;
+	send_next(sa, get_message(sa));
+	if (sa->open > 0)
+		return true;
+	tell(sa, sa->missed ? SESSIONCACHE_MISS : SESSIONCACHE_DOWN, bytes_of(NULL, 0));
+	ask_free(sa);
+	return true;
+}
+
+/* The first that has it is enough: a lookup goes on from one that has it not yet. */
+static void stored(struct sessioncache_ask *sa, enum sessioncache_result result)
+{
+	if (result == SESSIONCACHE_OK || sa->open == 0)
+		tell(sa, result, bytes_of(NULL, 0));
+	if (sa->open == 0)
+		ask_free(sa);
+}
+
+static void answered(void *arg, enum peers_result result, struct bytes message)
+{
+	struct sent *sent = arg;
+	struct sessioncache_ask *sa = sent->ask;
+	struct sessioncache *sc = sa->cache;
+	struct ask *at = sent->at;
+	enum sessioncache_result said = SESSIONCACHE_DOWN;
+	struct bytes value = bytes_of(NULL, 0);
+
+	sent->at = NULL;
+	sa->open--;
+	if (result == PEERS_OK) {
+		said = sa->put ? result_of_put(message) : result_of_get(message, &value);
+		if (said == SESSIONCACHE_DOWN)
+			peers_blame(sc->peers, at);
+		if (sa->asked == 1)
+			measure(sc, sa->began);
+	}
+	if (sa->put)
+		stored(sa, said);
+	else if (!got(sa, said, value))
+		peers_blame(sc->peers, at);
 }

@@ -1,31 +1,58 @@
 /*
- * sessioncache.h: sealed sessions in the session-cache service, over RESP. A service that is down
- * or slow is an answer, not an error: SESSIONCACHE_DOWN, at the latest after SESSIONCACHE_MS. A
- * callback comes once, never inside the call.
+ * sessioncache.h: sealed sessions in the session-cache servers, over RESP (our own, Redis, Valkey).
+ * Each name ranks the servers in an order of its own; an entry lies at the first few of them
+ * (copies). A lookup asks the first, and the next one when that says no, is out, or is silent for
+ * longer than usual. Servers that are down or slow are an answer, not an error: SESSIONCACHE_DOWN,
+ * at the latest after SESSIONCACHE_MS. A callback comes once, never inside the call.
  */
 #ifndef GATEWAY_CLUSTER_SESSIONCACHE_H
 #define GATEWAY_CLUSTER_SESSIONCACHE_H
+
+#include <stdatomic.h>
 
 #include "base/bytes.h"
 #include "crypto/seal.h"
 #include "net/endpoint.h"
 #include "net/loop.h"
 
-enum { SESSIONCACHE_MS = 20, SESSIONCACHE_TOKEN_LEN = 32 };
+enum {
+	SESSIONCACHE_MS = 20,
+	SESSIONCACHE_HEDGE_MIN_MS =
+	    2, /* until the next server is asked too, at least and at most */
+	SESSIONCACHE_HEDGE_MAX_MS = 10,
+	SESSIONCACHE_COPIES_MAX = 4,
+	SESSIONCACHE_USER_MAX = 64,
+	SESSIONCACHE_PASSWORD_MAX = 256,
+};
 
 enum sessioncache_result { SESSIONCACHE_OK, SESSIONCACHE_MISS, SESSIONCACHE_DOWN };
 
 struct sessioncache;
 struct sessioncache_ask;
+struct tlsctx;
 
-/* GET: OK with the value (borrowed) or MISS. PUT: OK: it is stored. In the callback of a GET, false says that
+struct sessioncache_params {
+	const struct endpoint *servers; /* copied; n may be 0 until sessioncache_servers() */
+	size_t n;
+	unsigned
+	    copies; /* of an entry, 1 to SESSIONCACHE_COPIES_MAX; fewer where there are fewer servers */
+	struct tlsctx *tls; /* for all but Unix sockets; NULL: plain. Borrowed */
+	uid_t owner; /* Unix sockets: the uid that must listen on them, (uid_t)-1: any */
+	const char *user, *password; /* for AUTH; NULL: none. Copied */
+	_Atomic uint64_t *found; /* counts the lookups that brought an entry; NULL: nobody does */
+};
+
+/* GET: OK with the value (borrowed) or MISS. PUT: OK: a server has it. In the callback of a GET, false says that
  * the value was no sealed session of ours: the server is blamed. */
 typedef bool (*sessioncache_cb)(void *arg, enum sessioncache_result, struct bytes value);
 
-/* One endpoint; owner: the uid that must listen on it (Unix sockets), (uid_t)-1: any. NULL: no memory. */
-struct sessioncache *sessioncache_new(struct loop *, const struct endpoint *, uid_t owner,
-    const uint8_t token[static SESSIONCACHE_TOKEN_LEN]);
+struct sessioncache *sessioncache_new(
+    struct loop *, const struct sessioncache_params *); /* NULL: no memory */
 void sessioncache_free(struct sessioncache *); /* asks in flight end as DOWN before it returns */
+/* Another set (names were resolved); asks in flight go on. 0, -1: no memory. */
+int sessioncache_servers(struct sessioncache *, const struct endpoint *, size_t n);
+/* The deny list has changed: connections to servers on it close. */
+void sessioncache_recheck(struct sessioncache *);
 
 /* NULL: down; nothing will follow. */
 struct sessioncache_ask *sessioncache_get(

@@ -77,7 +77,8 @@ static void check_keys(struct master *m)
 	deadline_clear(m->loop, &m->patience);
 	embedded_stop(m->embedded);
 	embedded_kill(m->embedded);
-	waitpid(embedded_key_pid(m->embedded), NULL, 0);
+	if (embedded_key_pid(m->embedded) > 0)
+		waitpid(embedded_key_pid(m->embedded), NULL, 0);
 }
 
 static struct plan *plan_of(const struct launch *launch, int *status)

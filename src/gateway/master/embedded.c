@@ -29,7 +29,6 @@ enum {
 	EMBEDDED_BACKOFF_MIN_MS = 50,
 	EMBEDDED_BACKOFF_MAX_MS = 5000,
 	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
-	EMBEDDED_CONF_MAX = 1100,
 	EMBEDDED_PATH_MAX = 512,
 };
 
@@ -63,12 +62,26 @@ static int spawn(struct service_process *p);
 
 /* ---- their configuration */
 
-static bool without_tls13(const struct gateway_conf *conf)
+static bool wanted(const struct service_process *p, const struct plan *plan)
 {
-	for (size_t i = 0; i < conf->sites.n; i++)
-		if (conf->sites.at[i].max_version == TLS_VERSION_1_2)
-			return true;
-	return false;
+	return p == &p->embedded->key ? plan->conf->key_service.servers.n == 0
+				      : plan->conf->session_cache.servers.n == 0;
+}
+
+/* Keys that sites without TLS 1.3 use: these alone sign for TLS 1.2 as it was before it. */
+static void write_any(FILE *f, const struct plan *plan)
+{
+	const char *before = "tls12_any = [ ";
+
+	for (size_t i = 0; i < plan->key_files_n; i++) {
+		if (!plan->key_any[i])
+			continue;
+		fputs(before, f);
+		conf_write_string(f, plan->key_files[i]);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		fputs(" ];\n", f);
 }
 
 /* What was named by a slip ("/var/lib") keeps its owner: nothing but our own files may lie in it. */
@@ -122,25 +135,32 @@ static const char *state_file(const struct plan *plan, char *buf, size_t size)
 
 static int conf_of(const struct service_process *p, const struct plan *plan)
 {
-	char text[EMBEDDED_CONF_MAX], file[EMBEDDED_PATH_MAX];
+	char file[EMBEDDED_PATH_MAX], *text = NULL;
 	const struct plan_user *user = p == &p->embedded->key ? &plan->key : &plan->cache;
-	size_t len;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int fd = -1;
 
-	snprintf(text, sizeof text,
-	    "user = \"%u\"; group = \"%u\"; caller_users = [ \"%u\", \"%u\" ];\n", user->uid,
+	if (f == NULL)
+		return -1;
+	fprintf(f, "user = \"%u\"; group = \"%u\"; caller_users = [ \"%u\", \"%u\" ];\n", user->uid,
 	    user->gid, plan->gateway.uid, geteuid());
-	len = strlen(text);
 	if (p == &p->embedded->cache) {
-		snprintf(text + len, sizeof text - len, "max_memory = \"%lluK\";\n",
+		fprintf(f, "max_memory = \"%lluK\";\n",
 		    (unsigned long long)plan->conf->session_cache.max_memory / 1024);
-		return memfile_of(p->name, text, strlen(text));
+	} else {
+		fputs("threads = 0; tls12 = \"sentinel\";\n", f);
+		write_any(f, plan);
+		if (!p->embedded->check && state_file(plan, file, sizeof file) != NULL) {
+			fputs("cluster_secret_file = ", f);
+			conf_write_string(f, file);
+			fputs(";\n", f);
+		}
 	}
-	snprintf(text + len, sizeof text - len, "threads = 0; tls12 = \"%s\";\n",
-	    without_tls13(plan->conf) ? "any" : "sentinel");
-	len = strlen(text);
-	if (!p->embedded->check && state_file(plan, file, sizeof file) != NULL)
-		snprintf(text + len, sizeof text - len, "cluster_secret_file = \"%s\";\n", file);
-	return memfile_of(p->name, text, strlen(text));
+	if (fclose(f) == 0)
+		fd = memfile_of(p->name, text, len);
+	free(text);
+	return fd;
 }
 
 /* ---- the channel */
@@ -372,7 +392,7 @@ static void mend_socket(struct service_process *p, const struct plan_user *user)
 	struct stat st;
 	int fd;
 
-	if (lstat(path_of(p), &st) == 0)
+	if (p->listen_fd < 0 || lstat(path_of(p), &st) == 0)
 		return;
 	fd = listen_at(p, user);
 	if (fd < 0)
@@ -409,8 +429,8 @@ struct embedded *embedded_new(
 	e->cache = (struct service_process){
 		.embedded = e, .name = "sslgw-cachesvc", .file = "cache.sock", .listen_fd = -1
 	};
-	if (open_socket(&e->key, &plan->gateway) != 0 ||
-	    open_socket(&e->cache, &plan->gateway) != 0) {
+	if ((wanted(&e->key, plan) && open_socket(&e->key, &plan->gateway) != 0) ||
+	    (wanted(&e->cache, plan) && open_socket(&e->cache, &plan->gateway) != 0)) {
 		embedded_free(e);
 		return NULL;
 	}
@@ -421,9 +441,9 @@ int embedded_start(struct embedded *e, const struct plan *plan, bool check)
 {
 	e->plan = plan;
 	e->check = check;
-	if (spawn(&e->key) != 0)
+	if (wanted(&e->key, plan) && spawn(&e->key) != 0)
 		return -1;
-	return check ? 0 : spawn(&e->cache);
+	return check || !wanted(&e->cache, plan) ? 0 : spawn(&e->cache);
 }
 
 void embedded_feed(struct embedded *e, const struct plan *plan, embedded_fed fed, void *arg)
@@ -436,6 +456,8 @@ void embedded_commit(struct embedded *e, const struct plan *plan)
 	int conf;
 
 	e->plan = plan;
+	if (!wanted(&e->key, plan))
+		return;
 	feed_commit(&e->feed, e->key.channel);
 	conf = conf_of(&e->key, plan);
 	if (conf < 0)
@@ -447,7 +469,9 @@ void embedded_commit(struct embedded *e, const struct plan *plan)
 
 bool embedded_is_reading(const struct embedded *e)
 {
-	return e->key.channel == NULL || e->key.pid == 0 || e->feed.plan != NULL;
+	if (wanted(&e->key, e->plan) && (e->key.channel == NULL || e->key.pid == 0))
+		return true;
+	return e->feed.plan != NULL;
 }
 
 void embedded_restart_key(struct embedded *e)

@@ -24,7 +24,7 @@ void embedded_watch(
     struct embedded *); /* called every second: sockets that are gone are made again */
 int embedded_start(struct embedded *, const struct plan *,
     bool
-	check); /* both; check: the key service only, without its state; plan is borrowed until embedded_use() names another */
+	check); /* those for which plan names no servers; check: the key service only, without its state; plan is borrowed until embedded_use() names another */
 void embedded_feed(
     struct embedded *, const struct plan *, embedded_fed, void *arg); /* one at a time */
 /* The key service is being started again, or reads the keys in force: another pass would cut that one short. */
@@ -36,7 +36,7 @@ void embedded_commit(
 /* A child has ended: true if it was one of these. */
 bool embedded_ended(struct embedded *, pid_t, int status);
 pid_t embedded_key_pid(const struct embedded *);
-const struct endpoint *embedded_keys(const struct embedded *);
+const struct endpoint *embedded_keys(const struct embedded *); /* len 0: it is not wanted */
 const struct endpoint *embedded_cache(const struct embedded *);
 void embedded_use(
     struct embedded *, const struct plan *); /* only the plan: what they are started again with */

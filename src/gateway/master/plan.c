@@ -163,9 +163,11 @@ static void find_services(struct plan *plan, struct conf_errors *errors)
 {
 	char buf[PLAN_PATH_MAX];
 	const char *names[] = { "sslgw-keysvc", "sslgw-cachesvc" };
+	const bool elsewhere[] = { plan->conf->key_service.servers.n > 0,
+		plan->conf->session_cache.servers.n > 0 };
 
 	for (size_t i = 0; i < 2; i++)
-		if (plan_program(plan, names[i], buf, sizeof buf) == NULL)
+		if (!elsewhere[i] && plan_program(plan, names[i], buf, sizeof buf) == NULL)
 			conf_reject(errors, &plan->conf->services_dir,
 			    "%s is not beside sslgw and not in %s: install it, or set services_dir",
 			    names[i], SBINDIR);
@@ -207,9 +209,11 @@ struct plan *plan_new(struct conf_text *text, struct conf_errors *errors)
 		sitecheck(site, errors);
 	}
 	add_keys(plan, errors);
+	plan->key_any = calloc(plan->key_files_n + 1, sizeof *plan->key_any);
 	find_services(plan, errors);
+	plan_services(plan, errors);
 	plan->workers = count_workers(plan->conf);
-	if (conf_errors_n(errors) > before) {
+	if (conf_errors_n(errors) > before || plan->key_any == NULL) {
 		plan_free(plan);
 		return NULL;
 	}
@@ -223,6 +227,7 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->key_files_n; i++)
 		free(plan->key_files[i]);
 	free(plan->key_files);
+	free(plan->key_any);
 	free(plan->certs);
 	gateway_conf_free(plan->conf);
 	conf_text_free(plan->text);
@@ -243,11 +248,29 @@ static bool is_none(const char *error)
 	return strncmp(error, PLAN_KEY_NONE, strlen(PLAN_KEY_NONE)) == 0;
 }
 
+/* keys are in the order of the files. */
+static bool find_key(
+    struct plan *plan, const struct plan_cert *cert, const struct plan_key *keys, size_t n)
+{
+	bool found = false;
+
+	for (size_t k = 0; k < n; k++) {
+		if (keys[k].error != NULL || memcmp(keys[k].ski, cert->ski, CERT_SKI_LEN) != 0)
+			continue;
+		found = true;
+		if (cert->site->max_version == TLS_VERSION_1_2 && k < plan->key_files_n)
+			plan->key_any[k] = true;
+	}
+	return found;
+}
+
 void plan_match(
-    const struct plan *plan, const struct plan_key *keys, size_t n, struct conf_errors *errors)
+    struct plan *plan, const struct plan_key *keys, size_t n, struct conf_errors *errors)
 {
 	size_t read = 0;
 
+	if (plan->conf->key_service.servers.n > 0) /* each worker asks them */
+		return;
 	for (size_t k = 0; k < n; k++) {
 		if (keys[k].error == NULL)
 			read++;
@@ -258,12 +281,8 @@ void plan_match(
 	}
 	for (size_t i = 0; i < plan->certs_n; i++) {
 		const struct plan_cert *cert = &plan->certs[i];
-		bool found = false;
 
-		for (size_t k = 0; k < n && !found; k++)
-			found = keys[k].error == NULL &&
-				memcmp(keys[k].ski, cert->ski, CERT_SKI_LEN) == 0;
-		if (found)
+		if (find_key(plan, cert, keys, n))
 			continue;
 		if (read == 1)
 			conf_reject(errors, &cert->site->certificates,

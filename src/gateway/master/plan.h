@@ -35,6 +35,7 @@ struct plan {
 	struct plan_cert *certs;
 	size_t certs_n;
 	char **key_files; /* of private_keys; folders are read */
+	bool *key_any; /* each: it serves a site without TLS 1.3; known after plan_match() */
 	size_t key_files_n;
 	unsigned workers;
 	struct plan_user gateway, key, cache;
@@ -50,7 +51,10 @@ struct plan_key {
 	char *error; /* NULL: it was read */
 	uint8_t ski[CERT_SKI_LEN];
 };
-void plan_match(const struct plan *, const struct plan_key *, size_t n, struct conf_errors *);
+void plan_match(struct plan *, const struct plan_key *, size_t n, struct conf_errors *);
+
+/* Identity, CA and password of key_service and session_cache: can they be used? Called by plan_new(). */
+void plan_services(const struct plan *, struct conf_errors *);
 
 /* For the services' programs: NULL if the program is not found. buf holds the path. */
 const char *plan_program(const struct plan *, const char *name, char *buf, size_t size);

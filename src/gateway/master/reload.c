@@ -144,6 +144,23 @@ static void keys_late(struct deadline *deadline)
 	embedded_restart_key(m->embedded);
 }
 
+/* Sessions and connections would be torn from under the workers that drain. */
+static bool moves_service(
+    const struct gateway_conf *from, const struct gateway_conf *to, struct conf_errors *errors)
+{
+	const struct conf_strings *moved = NULL;
+
+	if ((from->key_service.servers.n > 0) != (to->key_service.servers.n > 0))
+		moved = &to->key_service.servers;
+	else if ((from->session_cache.servers.n > 0) != (to->session_cache.servers.n > 0))
+		moved = &to->session_cache.servers;
+	if (moved != NULL)
+		conf_reject(errors, moved,
+		    "from a service on this machine to servers elsewhere, or back, takes a "
+		    "restart, not a reload");
+	return moved != NULL;
+}
+
 void reload_ask(struct master *m)
 {
 	struct conf_errors *errors;
@@ -170,7 +187,8 @@ void reload_ask(struct master *m)
 	if (m->reload.plan != NULL && m->reload.plan->gateway.uid != m->plan->gateway.uid)
 		conf_reject(errors, &m->reload.plan->conf->user,
 		    "another user takes a restart, not a reload");
-	else if (m->reload.plan != NULL)
+	else if (m->reload.plan != NULL &&
+		 !moves_service(m->plan->conf, m->reload.plan->conf, errors))
 		m->reload.sockets = sockets_open(
 		    m->reload.plan->conf, m->reload.plan->workers, m->sockets, errors);
 	if (m->reload.sockets == NULL)

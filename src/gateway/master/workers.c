@@ -78,7 +78,6 @@ static void is_ready(struct process *p)
 		return;
 	}
 	p->state = PROCESS_READY;
-	names_tell(&w->names, p->channel);
 	slots_taken(w, p);
 	s->current = p;
 	if (old != NULL)
@@ -212,6 +211,7 @@ static struct process *spawn(struct workers *w, unsigned slot)
 	}
 	p->pid = pid;
 	w->slots[slot].next = p;
+	names_tell(&w->names, p->channel); /* of key servers, too: it is not ready without those */
 	return p;
 }
 
@@ -434,7 +434,7 @@ void workers_resolved(struct workers *w, const char *text)
 
 	names_keep(&w->names, text);
 	TAILQ_FOREACH (p, &w->processes, link)
-		if (p->channel != NULL && p->state != PROCESS_STARTING)
+		if (p->channel != NULL)
 			channel_send(p->channel, NULL, 0, "resolved %s", text);
 }
 

@@ -14,6 +14,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "gateway/monitor/resolve.h"
+#include "gateway/remote.h"
 #include "proc/channel.h"
 #include "proc/signals.h"
 
@@ -160,14 +161,9 @@ static bool known(const struct monitor *m, const char *host)
 	return false;
 }
 
-static void add_name(struct monitor *m, const char *address)
+static void add_host(struct monitor *m, const char *host)
 {
-	char host[RESOLVED_HOST_MAX];
-	struct endpoint numeric;
-	uint16_t port;
-
-	if (endpoint_parse(&numeric, address) == 0 ||
-	    endpoint_split(address, host, sizeof host, &port) != 0 || known(m, host))
+	if (known(m, host))
 		return;
 	m->names[m->n].host = strdup(host);
 	m->names[m->n].monitor = m;
@@ -175,9 +171,31 @@ static void add_name(struct monitor *m, const char *address)
 		m->n++;
 }
 
+static void add_name(struct monitor *m, const char *address)
+{
+	char host[RESOLVED_HOST_MAX];
+	struct endpoint numeric;
+	uint16_t port;
+
+	if (endpoint_parse(&numeric, address) == 0 ||
+	    endpoint_split(address, host, sizeof host, &port) != 0)
+		return;
+	add_host(m, host);
+}
+
+static void add_servers(struct monitor *m, const struct conf_strings *servers)
+{
+	struct remote r;
+
+	for (size_t i = 0; i < servers->n; i++) {
+		if (remote_parse(servers->at[i], true, &r) == NULL && r.at.len == 0)
+			add_host(m, r.host);
+	}
+}
+
 static int find_names(struct monitor *m, const struct gateway_conf *conf)
 {
-	size_t servers = 0;
+	size_t servers = conf->key_service.servers.n + conf->session_cache.servers.n;
 
 	for (size_t i = 0; i < conf->pools.n; i++)
 		servers += conf->pools.at[i].servers.n;
@@ -187,6 +205,8 @@ static int find_names(struct monitor *m, const struct gateway_conf *conf)
 	for (size_t i = 0; i < conf->pools.n; i++)
 		for (size_t k = 0; k < conf->pools.at[i].servers.n; k++)
 			add_name(m, conf->pools.at[i].servers.at[k].address);
+	add_servers(m, &conf->key_service.servers);
+	add_servers(m, &conf->session_cache.servers);
 	return 0;
 }
 

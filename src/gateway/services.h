@@ -1,0 +1,35 @@
+/*
+ * services.h: a worker's clients of the key service and of the session cache: of those that the
+ * master runs, or of the servers that gateway.conf names. Made while the process has its rights:
+ * the gateway's own identity and the password are read here.
+ */
+#ifndef GATEWAY_SERVICES_H
+#define GATEWAY_SERVICES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/endpoint.h"
+#include "net/tlsctx.h"
+
+#include "gateway/gateway_conf.h"
+
+struct roles_given;
+struct services;
+struct worker;
+
+/* Sets worker->keys and worker->sessions. token: of the family, KEYCLIENT_TOKEN_LEN bytes. NULL: error says what
+ * is wrong and how to mend it. */
+struct services *services_new(
+    struct worker *, const struct roles_given *, const uint8_t *token, char *error, size_t size);
+void services_free(struct services *);
+/* A name has these addresses from now on. */
+void services_resolved(struct services *, const char *host, const struct endpoint *, size_t n);
+
+/* What mutual TLS with either service is made of; false: that service has no use for TLS. */
+bool services_keys_tls(const struct gateway_conf *, struct tlsctx_params *);
+bool services_cache_tls(const struct gateway_conf *, struct tlsctx_params *);
+/* The file's first line. 0, -1: error says why. */
+int services_password(const char *file, char *buf, size_t buf_size, char *error, size_t size);
+
+#endif
