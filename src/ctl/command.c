@@ -69,8 +69,11 @@ static void print_usage(const struct command *command, const char *program, FILE
 
 	for (bool first = true; first || *line != '\0'; first = false) {
 		end = strchrnul(line, '\n');
-		fprintf(out, "%s %s %s%s%.*s\n", first ? "usage:" : "      ", program,
-		    command->name, end > line ? " " : "", (int)(end - line), line);
+		if (*line == ' ') /* the line before goes on */
+			fprintf(out, "           %.*s\n", (int)(end - line), line);
+		else
+			fprintf(out, "%s %s %s%s%.*s\n", first ? "usage:" : "      ", program,
+			    command->name, end > line ? " " : "", (int)(end - line), line);
 		line = *end == '\n' ? end + 1 : end;
 	}
 }

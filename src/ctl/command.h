@@ -16,7 +16,9 @@ enum { COMMAND_END = -1, COMMAND_WRONG = -2, COMMAND_HELP = -3 };
 
 struct command {
 	const char *name;
-	const char *usage; /* arguments; a line each: "DIR [--name NAME]\nDIR NAME..." */
+	/* Arguments; a line for each way, "DIR [--name NAME]\nDIR NAME..."; a space begins a line that goes on
+	 * with the one before. */
+	const char *usage;
 	const char *help; /* a line, for the list of commands */
 	const char *details; /* lines about the options, for --help; NULL: none */
 	int (*run)(const struct command *, int argc, char **argv); /* argv[0] is its name */

@@ -16,6 +16,27 @@
 #define PROGRAM "sslgwctl"
 
 static const struct command commands[] = {
+	{ "init",
+	    "--dir DIR --gateway NAME=ADDRESS ... --keysvc NAME=ADDRESS ... [--cachesvc "
+	    "NAME=ADDRESS ...]\n"
+	    " --site NAME [--certificate FILE ...] [--key FILE] ... --backend HOST:PORT ...",
+	    "write a working set of configurations for a new cluster",
+	    "For each machine a folder with its configurations, identities and certificates. A "
+	    "machine may\n"
+	    "have several programs: the same NAME again. ADDRESS is numeric, with a port or "
+	    "without (443,\n"
+	    "2407, 6380).\n\n"
+	    "  --dir DIR             where to write it; DIR/pki is the cluster's CA\n"
+	    "  --gateway, --keysvc, --cachesvc NAME=ADDRESS   a program on a machine\n"
+	    "  --site NAME           a site; the first one is the default\n"
+	    "  --certificate FILE    its chain (PEM); once for each key type. Without: a "
+	    "self-signed one\n"
+	    "  --key FILE            the private key of any --certificate, for the key servers\n"
+	    "  --backend HOST:PORT   a server that answers, plain HTTP\n"
+	    "  --hours N             how long identities are good [24]\n"
+	    "  --here                to try it on this machine: all runs in DIR\n"
+	    "  --force               write over what is there; the CA stays\n",
+	    init_command },
 	{ "pki", "COMMAND ...", "make and keep the identities of a cluster's machines", NULL,
 	    pki_command },
 	{ "selftest", "--gateway HOST:PORT ... [--sni NAME] [--ca FILE] [--cert FILE [--key FILE]]",
