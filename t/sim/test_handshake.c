@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/tls/tls_private.h"
 #include "t/sim/tls_bed.h"
 
 #include "base/poison.h"
@@ -177,6 +178,72 @@ static void test_waiting_handshakes_are_bounded_and_resumed_ones_go_on(void **st
 		assert_int_equal(held[i]->step, STREAM_STEP_DONE);
 		bed_close(held[i]);
 	}
+	SSL_CTX_free(ctx);
+	bed_stop(bed);
+}
+
+static void test_past_the_bound_the_oldest_that_waits_is_told_and_the_newest_is_next(void **state)
+{
+	enum { ROOM = 2, HELD = SIGNQUEUE_ASKED_MAX + ROOM };
+	struct tls_bed *bed = bed_started();
+	SSL_CTX *ctx = bed_client(bed, TLS1_3_VERSION);
+	struct bed_conn *held[HELD], *newest;
+
+	(void)state;
+	bed->worker.tls->signers.bound = HELD;
+	bed->keys.mode = BED_HOLD;
+	for (size_t i = 0; i < HELD; i++) {
+		held[i] = bed_open(bed, ctx, "a.test", NULL);
+		bed_drive(held[i]);
+		assert_true(held[i]->paused);
+	}
+	assert_int_equal(bed->keys.open, SIGNQUEUE_ASKED_MAX);
+	newest = bed_open(bed, ctx, "a.test", NULL);
+	bed_drive(newest);
+	assert_true(newest->paused);
+	bed_drive(held[SIGNQUEUE_ASKED_MAX]);
+	assert_int_equal(held[SIGNQUEUE_ASKED_MAX]->step, STREAM_STEP_FAILED);
+	assert_int_equal(held[SIGNQUEUE_ASKED_MAX]->reason, REASON_KEY_SHED);
+	assert_true(held[SIGNQUEUE_ASKED_MAX]->alert != -1);
+	assert_int_equal(bed_count(bed->worker.counters.signatures_shed), 1);
+	/* One that has asked goes: the newest asks in its place, not the one that waited before it. */
+	bed_close(held[0]);
+	bed_turns(bed);
+	bed_release(bed);
+	bed_drive(newest);
+	assert_int_equal(newest->step, STREAM_STEP_DONE);
+	assert_true(held[HELD - 1]->paused);
+	bed->keys.mode = BED_GOOD;
+	for (size_t i = 1; i < HELD; i++) {
+		bed_drive(held[i]);
+		if (i != SIGNQUEUE_ASKED_MAX)
+			assert_int_equal(held[i]->step, STREAM_STEP_DONE);
+		bed_close(held[i]);
+	}
+	bed_close(held[0] = newest);
+	assert_int_equal(bed->keys.open, 0);
+	SSL_CTX_free(ctx);
+	bed_stop(bed);
+}
+
+static void test_a_handshake_whose_time_is_over_tells_its_client(void **state)
+{
+	struct tls_bed *bed = bed_started();
+	SSL_CTX *ctx = bed_client(bed, TLS1_3_VERSION);
+	struct bed_conn *c = bed_open(bed, ctx, "a.test", NULL);
+
+	(void)state;
+	assert_false(handshake_expire(c->hs)); /* the client has said nothing yet */
+	bed->keys.mode = BED_HOLD;
+	bed_drive(c);
+	assert_true(c->paused);
+	assert_true(handshake_expire(c->hs));
+	assert_int_equal(bed->keys.open, 0);
+	bed_drive(c);
+	assert_int_equal(c->step, STREAM_STEP_FAILED);
+	assert_int_equal(c->reason, REASON_HANDSHAKE_TIMEOUT);
+	assert_true(c->alert != -1);
+	bed_close(c);
 	SSL_CTX_free(ctx);
 	bed_stop(bed);
 }
@@ -409,6 +476,9 @@ int main(void)
 		cmocka_unit_test(test_faults_of_the_key_service_end_in_an_alert),
 		cmocka_unit_test(test_of_ecdsa_a_sample_is_verified_and_all_of_rsa),
 		cmocka_unit_test(test_waiting_handshakes_are_bounded_and_resumed_ones_go_on),
+		cmocka_unit_test(
+		    test_past_the_bound_the_oldest_that_waits_is_told_and_the_newest_is_next),
+		cmocka_unit_test(test_a_handshake_whose_time_is_over_tells_its_client),
 		cmocka_unit_test(
 		    test_a_client_that_goes_while_a_signature_is_awaited_leaves_nothing),
 		cmocka_unit_test(test_a_client_that_goes_while_a_session_is_awaited_leaves_nothing),

@@ -28,6 +28,7 @@ enum {
 	 * derivations, and no client needs more. Lasting connections earn one for each MiB. */
 	CONN_POST_HANDSHAKE_MAX = 96, /* steps of libssl's state machine: up to 3 for a KeyUpdate */
 	CONN_POST_HANDSHAKE_BYTES = 1024 * 1024,
+	CONN_EXPIRED_MS = 1000, /* for the alert of a handshake whose time is over */
 };
 
 struct conn {
@@ -278,7 +279,12 @@ static void on_wake(void *arg)
 
 static void handshake_too_long(struct deadline *deadline)
 {
-	conn_close(CONTAINER_OF(deadline, struct conn, deadline), REASON_HANDSHAKE_TIMEOUT);
+	struct conn *c = CONTAINER_OF(deadline, struct conn, deadline);
+
+	if (handshake_expire(c->handshake))
+		deadline_set(c->worker->loop, &c->deadline, CONN_EXPIRED_MS, handshake_too_long);
+	else
+		conn_close(c, REASON_HANDSHAKE_TIMEOUT);
 }
 
 /* ---- accepting */

@@ -231,6 +231,16 @@ enum stream_step handshake_step(struct handshake *hs, enum reason *reason)
 
 /* ---- ending */
 
+bool handshake_expire(struct handshake *hs)
+{
+	if (hs->wait != WAIT_KEY)
+		return false;
+	hs->wait_cancel(hs->wait_arg);
+	hs->reason = REASON_HANDSHAKE_TIMEOUT;
+	handshake_resume(hs);
+	return true;
+}
+
 /* The stream's BIO serves only within the stream's own steps. */
 static void detach_bios(SSL *ssl)
 {

@@ -21,6 +21,9 @@ enum stream_step handshake_step(struct handshake *, enum reason *);
 /* After DONE: fills the TLS facts (site, version, cipher, SNI, certificate, resumed). cert is owned by the caller:
  * clientcert_free(). 0, -1: no memory. */
 int handshake_client(struct handshake *, struct client *);
+/* Its time is over. true: it waited for a signature, and fails with its next step, which tells the client;
+ * false: whatever it waits for is the client's, so there is nothing but to close. */
+bool handshake_expire(struct handshake *);
 /* Ends it in any state, paused too: fails the wait, drives once more, leaves the SSL safe to free. Before stream_close. */
 void handshake_free(struct handshake *);
 const char *handshake_waits_for(const struct handshake *); /* "key", "session", "" : for the log */
@@ -29,7 +32,5 @@ void clientcert_free(const struct clientcert *);
 /* gateway/tls's part of a worker. sitectxs_new: certificates, SSL_CTX of each site, provider. NULL with log lines. */
 struct sitectxs *sitectxs_new(struct worker *);
 void sitectxs_free(struct sitectxs *);
-/* Two sites with the same certificate rules towards clients may share a connection (421 otherwise). */
-bool sitectxs_same_client_rules(const struct sitectxs *, const struct site *, const struct site *);
 
 #endif

@@ -38,7 +38,8 @@ struct signer {
 struct request {
 	struct handshake *handshake;
 	struct remotekey *key;
-	struct keyclient_ask *ask; /* NULL: over */
+	struct signwait turn;
+	struct keyclient_ask *ask; /* NULL: not asked yet, or over */
 	uint16_t scheme;
 	struct bytes tbs;
 	uint8_t *sig;
@@ -248,13 +249,33 @@ static bool check_cb(void *arg, struct bytes sig, uint64_t n)
 
 /* ---- signing */
 
+static void next_turns(struct later *);
+static void signed_cb(void *arg, enum reason, struct bytes sig);
+
 static void request_over(struct request *r)
 {
 	struct worker *w = r->handshake->worker;
 
+	if (r->ask != NULL)
+		counter_sub(w->counters.asks_open, 1);
 	r->ask = NULL;
-	w->tls->signing--;
-	counter_sub(w->counters.asks_open, 1);
+	signqueue_leave(&w->tls->signers, &r->turn);
+	if (w->tls->signers.waiting_n > 0)
+		loop_later(w->loop, &w->tls->signers_later, next_turns);
+}
+
+static bool send_request(struct request *r)
+{
+	struct handshake *hs = r->handshake;
+	struct worker *w = hs->worker;
+
+	r->ask = keyclient_sign(
+	    w->keys, r->key->ski, r->scheme, r->tbs, check_cb, signed_cb, r, &hs->reason);
+	if (r->ask == NULL)
+		return false;
+	hs->reason = REASON_NONE;
+	counter_add(w->counters.asks_open, 1);
+	return true;
 }
 
 static void signed_cb(void *arg, enum reason reason, struct bytes sig)
@@ -275,28 +296,60 @@ static void cancel_cb(void *arg)
 {
 	struct request *r = arg;
 
-	keyclient_cancel(r->ask);
+	if (r->ask != NULL)
+		keyclient_cancel(r->ask);
 	request_over(r);
 }
 
+/* Of one that waited in line: its handshake goes on, and fails with an alert. */
+static void shed(struct signwait *turn)
+{
+	struct request *r = CONTAINER_OF(turn, struct request, turn);
+
+	counter_add(r->handshake->worker->counters.signatures_shed, 1);
+	r->handshake->reason = REASON_KEY_SHED;
+	handshake_resume(r->handshake);
+}
+
+/* After the turn, so that nothing is asked from within the service's answers. */
+static void next_turns(struct later *later)
+{
+	struct sitectxs *tls = CONTAINER_OF(later, struct sitectxs, signers_later);
+	uint64_t now = loop_now_ms(tls->worker->loop);
+	struct signwait *turn;
+
+	while ((turn = signqueue_late(&tls->signers, now)) != NULL)
+		shed(turn);
+	while ((turn = signqueue_next(&tls->signers)) != NULL) {
+		struct request *r = CONTAINER_OF(turn, struct request, turn);
+
+		if (!send_request(r)) {
+			signqueue_leave(&tls->signers, turn);
+			handshake_resume(r->handshake);
+		}
+	}
+}
+
+/* Resumed handshakes and plain traffic must not feel a flood of full ones. */
 static bool ask(struct request *r)
 {
 	struct handshake *hs = r->handshake;
 	struct worker *w = hs->worker;
+	struct signqueue *q = &w->tls->signers;
+	struct signwait *oldest;
+	bool now = signqueue_enter(q, &r->turn, loop_now_ms(w->loop), &oldest);
 
-	/* Resumed handshakes and plain traffic must not feel a flood of full ones. */
-	if (w->tls->signing >= (size_t)w->conf->limits.handshakes) {
+	if (oldest != NULL)
+		shed(oldest);
+	if (r->turn.state == SIGNWAIT_NOT) {
 		counter_add(w->counters.signatures_shed, 1);
 		hs->reason = REASON_KEY_SHED;
 		return false;
 	}
-	r->ask = keyclient_sign(
-	    w->keys, r->key->ski, r->scheme, r->tbs, check_cb, signed_cb, r, &hs->reason);
-	if (r->ask == NULL)
+	if (now && !send_request(r)) {
+		request_over(r);
 		return false;
-	hs->reason = REASON_NONE;
-	w->tls->signing++;
-	counter_add(w->counters.asks_open, 1);
+	}
 	return handshake_pause(hs, WAIT_KEY, cancel_cb, r) && r->sig_len > 0;
 }
 

@@ -54,6 +54,7 @@ struct sitectxs *sitectxs_new(struct worker *w)
 	all->worker = w;
 	all->hash_key = hash_key_random();
 	TAILQ_INIT(&all->job_waiters);
+	signqueue_init(&all->signers, (size_t)w->conf->limits.handshakes);
 #ifdef COUNTER_PROOF
 	choose_fault(all);
 #endif
@@ -86,6 +87,7 @@ void sitectxs_free(struct sitectxs *all)
 	if (all == NULL)
 		return;
 	secrets_on_change(all->worker->secrets, NULL, NULL);
+	loop_later_cancel(all->worker->loop, &all->signers_later);
 	for (size_t i = 0; i < all->n; i++)
 		sitectx_clear(&all->at[i]);
 	free(all->at);
@@ -94,16 +96,4 @@ void sitectxs_free(struct sitectxs *all)
 	kit_free(all->kit);
 	OPENSSL_cleanse(all->plain, sizeof(all->plain));
 	free(all);
-}
-
-bool sitectxs_same_client_rules(
-    const struct sitectxs *all, const struct site *a, const struct site *b)
-{
-	const struct site_conf *one = a->conf, *other = b->conf;
-	bool asks = one->client_certificate.verify != CLIENTCERT_NONE ||
-		    other->client_certificate.verify != CLIENTCERT_NONE;
-
-	(void)all;
-	/* Where neither asks for a certificate, any name that the certificates cover may be used. */
-	return a == b || !asks;
 }

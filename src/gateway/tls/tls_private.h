@@ -15,6 +15,7 @@
 #include "crypto/seal.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
+#include "gateway/tls/signqueue.h"
 #include "gateway/worker.h"
 
 enum {
@@ -123,7 +124,9 @@ struct sitectxs {
 	struct hash_key hash_key;
 	struct sitectx *at; /* by site's index */
 	size_t n;
-	size_t signing, storing; /* handshakes that wait on a fibre */
+	struct signqueue signers; /* handshakes that wait on a fibre, for a signature, */
+	struct later signers_later;
+	size_t storing; /* for a store */
 	struct handshake_list job_waiters;
 	uint8_t plain[SEAL_VALUE_MAX], sealed[SEAL_VALUE_MAX]; /* scratch; never across a pause */
 	int fault; /* COUNTER_PROOF: enum sitectx_fault */
