@@ -135,6 +135,22 @@ def test_backend_before_its_answer(bed, ctx, script):
     all_over(gw)
 
 
+def test_a_backends_head_that_trickles_ends_by_the_deadline_of_the_whole(bed, ctx):
+    def script(connection):
+        if connection.request():
+            connection.send(b"HTTP/1.1 200 OK\r\n")
+
+            def drip():
+                connection.send(b"X: y\r\n")
+                return select.select([connection.sock], [], [], 0)[0]
+            wait.until(drip, 8, "the gateway gives up", every=0.1)
+    gw, _ = world(bed, script)
+    with Within(0.8, 1 + SLACK):
+        got, _, _ = client.get(gw.port, ctx(), method="POST", body=b"x")
+        assert got.status == 504
+    all_over(gw)
+
+
 @pytest.mark.parametrize("head", [b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc"], ids=["length", "chunked"])
 def test_backend_in_its_body(bed, ctx, head):
     def script(connection):
@@ -187,17 +203,20 @@ def test_backend_that_does_not_accept(bed, ctx):
     all_over(gw)
 
 
-def test_key_process_in_a_handshake(bed, ctx):
+@pytest.mark.parametrize("options", [{"version": "1.3"}, {"version": "1.2"},
+                                     {"version": "1.2", "ciphers": "ECDHE-RSA-AES128-GCM-SHA256"}], ids=str)
+def test_key_process_in_a_handshake(bed, ctx, options):
     gw, _ = world(bed)
-    assert client.get(gw.port, ctx())[0].status == 200
+    c = ctx(**options)
+    assert client.get(gw.port, c)[0].status == 200
     keys = gw.key_process()
     os.kill(keys, signal.SIGSTOP)
     for _ in range(3):
         with Within(0, 2.2 + SLACK), pytest.raises(OSError):
-            client.get(gw.port, ctx())
+            client.get(gw.port, c)
     all_over(gw)
     os.kill(keys, signal.SIGCONT)
-    wait.until(lambda: client.get(gw.port, ctx())[0].status == 200, 4, "service with the key process going on")
+    wait.until(lambda: client.get(gw.port, c)[0].status == 200, 4, "service with the key process going on")
 
 
 def test_key_process_stopped_while_a_client_vanishes(bed, ctx):
@@ -215,15 +234,18 @@ def test_key_process_stopped_while_a_client_vanishes(bed, ctx):
     all_over(gw)
 
 
-def test_cache_process_in_a_handshake(bed, ctx):
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_cache_process_in_a_handshake(bed, ctx, version):
+    """Both when a session is looked up and when one is stored."""
     gw, _ = world(bed, sites=[bed.site(resumption="stateful")])
-    c = ctx(version="1.3")
+    c = ctx(version=version)
     _, _, session = client.get(gw.port, c)
     cache = gw.cache_process()
     os.kill(cache, signal.SIGSTOP)
     for _ in range(10):
-        with Within(0, 0.7):
-            assert client.get(gw.port, c, session=session)[0].status == 200
+        for kept in (session, None):
+            with Within(0, 0.7):
+                assert client.get(gw.port, c, session=kept)[0].status == 200
     all_over(gw)
     os.kill(cache, signal.SIGCONT)
 

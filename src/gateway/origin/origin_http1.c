@@ -216,8 +216,8 @@ void origin_http1_input(struct origin_http1 *h)
 		return;
 	if (stream_at_end(up->stream))
 		read_end(h);
-	else
-		arm(h);
+	else if (h->state != ORIGIN_HEAD || !deadline_is_set(&up->deadline))
+		arm(h); /* a head that trickles has the time of a whole one */
 }
 
 /* An idle connection's reset, or one in the middle of something. */
@@ -284,6 +284,7 @@ static enum step read_interim(struct origin_http1 *h, const struct head *head, s
 		return STEP_OVER;
 	stream_consume(upstream_of(h)->stream, used);
 	h->scan = (struct head_scan){ 0 };
+	arm(h);
 	return STEP_ON;
 }
 
