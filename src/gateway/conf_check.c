@@ -30,6 +30,7 @@ static void check_routes(const struct site_conf *, struct conf_errors *);
 static void check_doubles(const struct gateway_conf *, struct conf_errors *);
 static void check_pools(const struct gateway_conf *, struct conf_errors *);
 static void check_used_pools(const struct gateway_conf *, struct conf_errors *);
+static void check_routed(const struct gateway_conf *, struct conf_errors *);
 static void tell_doubles(struct named *, size_t n, const char *what, struct conf_errors *);
 static int by_name(const void *, const void *);
 static bool has_mode(const struct gateway_conf *, enum listener_mode);
@@ -47,6 +48,9 @@ void conf_check(const struct gateway_conf *conf, struct conf_errors *errors)
 		conf_reject(errors, &conf->access_log.format,
 		    "format cannot be \"%s\": write format = \"combined\";",
 		    conf->access_log.format);
+	/* The last, and only where all else is well: often the routes are there and misspelt. */
+	if (conf_errors_n(errors) == 0)
+		check_routed(conf, errors);
 }
 
 static void check_listeners(const struct gateway_conf *conf, struct conf_errors *errors)
@@ -85,6 +89,18 @@ static void check_listeners(const struct gateway_conf *conf, struct conf_errors 
 			    "pool = \"...\"; } );");
 	}
 	free(all);
+}
+
+/* Every request for it would be a 404. */
+static void check_routed(const struct gateway_conf *conf, struct conf_errors *errors)
+{
+	if (!has_mode(conf, LISTENER_TLS) && !has_mode(conf, LISTENER_PLAIN))
+		return;
+	for (size_t i = 0; i < conf->sites.n; i++)
+		if (conf->sites.at[i].routes.n == 0)
+			conf_reject(errors, &conf->sites.at[i].routes,
+			    "a site without routes: add routes = ( { path = \"/\"; pool = "
+			    "\"apache\"; } );");
 }
 
 static void check_site(

@@ -45,6 +45,8 @@ WRONG = {
     "an unknown mode": ('"127.0.0.1:0";', '"127.0.0.1:0"; mode = "tsl";', 1, r"tsl.*tls"),
     "no listeners": ('listeners = ( { address = "127.0.0.1:0"; } );', "", 1, r"listener"),
     "no sites": (re.compile(r"sites = .*?\} \);\n", re.S), "", 1, r"site"),
+    "a site without certificates": ('certificates = [ "@CERT@" ];', "", 3, r"certificates = \["),
+    "a site without routes": ('routes = ( { path = "/"; pool = "main"; } );', "", 3, r"routes = \("),
     "a site without names": ('names = [ "localhost" ];', "", 3, r"names"),
     "a name that is none": ('"localhost"', '"local host"', 3, r"local host"),
     "a wildcard in the middle": ('"localhost"', '"a.*.test"', 3, r"a\.\*\.test"),

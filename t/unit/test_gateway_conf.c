@@ -88,7 +88,7 @@ static const char *const rights[] = {
 	/* names are lower-cased */
 	LISTEN
 	"sites = ( { names = [ \"A.Example\", \"*.Shop.example\", \"localhost\", \"x_1.example\" ];"
-	"certificates = [ \"/a.pem\" ]; } );",
+	"certificates = [ \"/a.pem\" ]; " ROUTE " } );" POOL,
 	/* a plain listener: no certificates */
 	"listeners = ( { address = \"127.0.0.1:8080\"; mode = \"plain\"; } );\n"
 	"sites = ( { names = [ \"a.example\" ]; " ROUTE " } );\n" POOL,
@@ -97,14 +97,15 @@ static const char *const rights[] = {
 	"\"a.example\" ]; } );",
 	/* port 0 any number of times, Unix sockets */
 	"listeners = ( { address = \"127.0.0.1:0\"; }, { address = \"127.0.0.1:0\"; }, { address = "
-	"\"unix:/tmp/x\"; } );\n" SITE(""),
+	"\"unix:/tmp/x\"; } );\n" SITE(ROUTE) POOL,
 	/* unused pools, and the same path in two sites */
 	LISTEN "sites = ( { names = [ \"a\" ]; certificates = [ \"/a.pem\" ]; " ROUTE " },"
 	       "{ names = [ \"b\" ]; certificates = [ \"/a.pem\" ]; " ROUTE " } );\n" POOL,
-	LISTEN SITE("tls_profile = \"modern\"; min_version = \"1.2\"; max_version = \"1.2\";"),
-	LISTEN SITE("client_certificate = { verify = \"optional_no_ca\"; };"),
+	LISTEN SITE("tls_profile = \"modern\"; min_version = \"1.2\"; max_version = \"1.2\";" ROUTE)
+	    POOL,
+	LISTEN SITE("client_certificate = { verify = \"optional_no_ca\"; };" ROUTE) POOL,
 	LISTEN SITE("client_certificate = { verify = \"require\"; ca_file = \"/ca.pem\"; crl_file "
-		    "= \"/crl.pem\"; };"),
+		    "= \"/crl.pem\"; };" ROUTE) POOL,
 	LISTEN SITE(
 	    "routes = ( { pool = \"p\"; }, { path = \"/x\"; pool = \"p\"; } );") "pools = ( { name "
 										 "= \"p\"; servers "
@@ -190,6 +191,7 @@ static const struct wrong {
 	    "a site without names" },
 	{ LISTEN "sites = (\n{ names = [ \"a.example\" ]; } );\n", 3,
 	    "a site without certificates" },
+	{ LISTEN SITE("") POOL, 2, "a site without routes" },
 	{ LISTEN "sites = ( { names = [ \"a\",\n\"a\" ]; certificates = [ \"/a.pem\" ]; } );\n", 3,
 	    "host name \"a\" is given twice, first at gw.conf:2" },
 	{ LISTEN "sites = ( { names = [ \"a\" ]; certificates = [ \"/a.pem\" ]; },\n{ names = [ "
@@ -439,7 +441,8 @@ static void many_sites_and_routes_are_checked_fast(void **state)
 	FILE *f = open_memstream(&text, &len);
 
 	(void)state;
-	fputs(LISTEN "sites = ( { names = [ \"first\" ]; certificates = [ \"/a\" ]; }", f);
+	fputs(
+	    LISTEN "sites = ( { names = [ \"first\" ]; certificates = [ \"/a\" ]; " ROUTE " }", f);
 	for (int i = 0; i < 10000; i++)
 		fprintf(f,
 		    ",\n{ names = [ \"s%d.example\" ]; certificates = [ \"/a\" ]; " ROUTE " }", i);

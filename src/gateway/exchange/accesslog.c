@@ -44,7 +44,9 @@ struct accesslog *accesslog_new(struct worker *worker)
 	log->worker = worker;
 	log->file = logfile_open(path);
 	if (log->file == NULL) {
-		log_error("cannot write the access log %s", path);
+		log_error("no access log: %s cannot be written (make its folder, or name "
+			  "another file in access_log.file)",
+		    path);
 		free(log);
 		return NULL;
 	}
