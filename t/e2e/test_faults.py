@@ -85,6 +85,31 @@ def test_a_worker_that_dies_again_and_again_is_started_ever_more_slowly(bed, ctx
     wait.until(lambda: full_handshake(gw, ctx(**FULL))[0], 30, "service after a crash loop")
 
 
+@pytest.mark.root
+def test_a_neighbour_serves_the_socket_of_a_worker_whose_start_is_put_off(bed, ctx):
+    """Killed as often as it comes, until its next start is seconds away: meanwhile every new connection, also
+    those that its own socket gets, is served at once, and by the other worker."""
+    gw, _ = world(bed)
+    killed = []
+
+    def put_off():
+        for pid in gw._of("sslgw: worker 1"):
+            if pid not in killed:
+                killed.append(pid)
+                os.kill(pid, signal.SIGKILL)
+        return len(killed) >= 7
+    wait.until(put_off, 30, "seven starts of worker 1")
+    wait.until(lambda: not gw._of("sslgw: worker 1"), 1, "worker 1 is away")
+    neighbour, owners = gw.worker(0), set()
+    for _ in range(40):
+        with client.Client(gw.port, ctx(**FULL), timeout=2) as c:
+            assert c.get("/").status == 200
+            owners.add(gw.owner(c.local_port))
+    assert not [p for p in gw._of("sslgw: worker 1") if p not in killed], "it came back too early to show anything"
+    assert owners == {neighbour}
+    wait.until(lambda: gw._of("sslgw: worker 1"), 15, "worker 1 comes back")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=lambda s: s.name)
 def test_the_key_process_dies_or_hangs(bed, ctx, sign):
     gw, _ = world(bed)

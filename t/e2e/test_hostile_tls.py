@@ -193,7 +193,7 @@ def test_of_many_tickets_only_the_first_is_looked_up(gw):
     assert after - before <= 1
 
 
-def typed(gw, options, lines, until, seconds=20):
+def typed(gw, options, lines, until, seconds=20, first=b"", shown=lambda: True):
     """openssl s_client with lines typed one after the other, each once the former has shown its effect."""
     p = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{gw.port}", "-servername", "localhost", *options],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -207,6 +207,9 @@ def typed(gw, options, lines, until, seconds=20):
                 return p.poll() is not None or out.count(word) >= count
             return look
         wait.until(shows(1, b"---\nread R BLOCK" if b"read R BLOCK" in out else b"Verify return code"), seconds, "the handshake's end")
+        p.stdin.write(first)
+        p.stdin.flush()
+        wait.until(shown, 5, "the effect of the first bytes")
         for n, line in enumerate(lines, 1):
             try:
                 p.stdin.write(line)
@@ -238,6 +241,37 @@ def test_renegotiation_is_refused(gw):
 def test_a_flood_of_key_updates_ends_the_connection(gw):
     out, ended = typed(gw, ["-tls1_3"], [b"K\n"] * 400, b"KEYUPDATE")
     assert ended, f"{out.count(b'KEYUPDATE')} key updates were taken"
+
+
+def test_a_flood_of_key_updates_within_a_body_ends_the_connection(gw):
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    out, ended = typed(gw, ["-tls1_3"], [b"K\n"] * 400, b"KEYUPDATE", first=head,
+                       shown=lambda: gw.counter("sslgw_requests_open") == 1)
+    assert ended, f"{out.count(b'KEYUPDATE')} key updates were taken"
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the request's end")
+
+
+@pytest.mark.parametrize("records_n", [1, 5, 400])
+def test_early_data_is_never_taken(gw, shared, records_n):
+    """It is not offered; a client that sends some all the same is answered as if it had not, or not at all."""
+    back = shared.running[0]
+    before = len(back.seen)
+    identities = hello.u16(hello.u16(os.urandom(180)) + b"\0\0\0\0")
+    psk = hello.extension(41, identities + hello.u16(hello.u8(os.urandom(32))))
+    early = record(b"GET /early HTTP/1.1\r\nHost: a.test\r\n\r\n" + b"x" * 8000, 23, b"\3\3")
+    with Raw(gw.port, timeout=6) as c:
+        try:
+            c.send(record(hello.hello("a.test", more=hello.extension(42, b"") + psk)))
+            c.send(early * records_n)
+            answer = c.answer()
+            assert answer.kind in ("server_hello", "alert"), answer
+            if answer.kind == "server_hello":
+                assert b"\0\x29\0\2\0\0" not in answer.body[70:], "a made-up ticket was taken"
+            if records_n > 100:
+                assert c.closed()
+        except ConnectionError:
+            pass
+    assert len(back.seen) == before
 
 
 def test_a_few_key_updates_are_taken(gw):

@@ -164,14 +164,47 @@ def test_names_wildcards_and_case(bed, ctx, pki):
 
 
 def test_a_host_of_a_site_with_other_rules_is_misdirected(bed, ctx, pki):
+    """421, and nothing reaches the back-end, where the other site has other certificates or asks its clients for
+    another proof; one with the same certificates and rules is served on the same connection."""
     rule = {"client_certificate": {"verify": "require", "ca_file": pki.client_ca.chain_file}}
-    gw = bed.gateway(bed.settings(bed.backend(), sites=[bed.site("localhost"), bed.site("a.test", **rule), bed.site("b.test")]))
-    back = bed.running[0]
-    with client.Client(gw.port, ctx(), sni="localhost") as c:
+    optional = {"client_certificate": {"verify": "optional", "ca_file": pki.client_ca.chain_file}}
+    shared = [pki.leaf("one.test", "two.test", "strict.test", kind="ec").chain_file]
+    back = bed.backend()
+    gw = bed.gateway(bed.settings(back, sites=[
+        bed.site("localhost"), bed.site("a.test", **rule), bed.site("b.test"), bed.site("one.test", certificates=shared),
+        bed.site("two.test", certificates=shared), bed.site("strict.test", certificates=shared, **rule),
+        bed.site("lax.test", certificates=shared, **optional)]))
+    alice = pki.client("alice")
+    for sni, host, identity, status in (
+            ("localhost", "a.test", None, 421), ("localhost", "b.test", None, 421), ("localhost", "A.TEST", None, 421),
+            ("localhost", "a.test:443", None, 421), ("localhost", "a.test.", None, 421), ("localhost", "unknown.test", None, 200),
+            ("one.test", "two.test", None, 200), ("one.test", "strict.test", None, 421), ("one.test", "lax.test", None, 421),
+            ("a.test", "localhost", alice, 421), ("a.test", "strict.test", alice, 421), ("strict.test", "one.test", alice, 421),
+            ("strict.test", "lax.test", alice, 421), ("strict.test", "STRICT.test", alice, 200)):
+        for version in ("1.2", "1.3"):
+            before = len(back.seen)
+            with client.Client(gw.port, ctx(version=version, identity=identity), sni=sni) as c:
+                assert c.get("/x", host=host).status == status, f"TLS {version}, {host} on a connection for {sni}"
+                assert c.get("/y").status == 200, "the connection does not go on after it"
+            assert len(back.seen) - before == (2 if status == 200 else 1)
+    with client.Client(gw.port, client.context(pki, verify=False), sni=None) as c:
         assert c.get("/x", host="a.test").status == 421
-    assert not [s for s in back.seen if s.target == "/x"]
     with client.Client(gw.port, ctx(), sni="localhost") as c:
-        assert c.get("/y", host="unknown.test").status == 200
+        c.send(b"GET https://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert c.reader.answer().status == 421
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("spelling", ["a.test", "A.TEST", "a.TesT", "a.test.", "A.Test."])
+def test_no_spelling_of_a_name_gets_round_its_sites_rule(bed, version, spelling, pki):
+    rule = {"client_certificate": {"verify": "require", "ca_file": pki.client_ca.chain_file}}
+    gw = sites(bed, {}, rule)
+    back = bed.running[0]
+    for host in ("a.test", spelling):
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        _, out = client.s_client(gw.port, f"-tls{version.replace('.', '_')}", text=request, sni=spelling)
+        assert "HTTP/1.1 200" not in out, out
+    assert not back.seen
 
 
 def test_alpn(bed, ctx):
