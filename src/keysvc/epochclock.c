@@ -25,7 +25,7 @@ static bool fits_boot(const struct epochclock *c, uint64_t wall, uint64_t boot)
 void epochclock_start(
     struct epochclock *c, uint32_t period, uint64_t written, uint64_t wall, uint64_t boot)
 {
-	*c = (struct epochclock){ .period = period, .written = written };
+	*c = (struct epochclock){ .period = period, .written = written, .started = boot };
 	epochclock_check(c, wall, boot);
 }
 
@@ -37,6 +37,15 @@ bool epochclock_check(struct epochclock *c, uint64_t wall, uint64_t boot)
 		epochclock_accept(c, wall, boot);
 	c->held = !c->believed || !fits_boot(c, wall, boot);
 	return c->held != was;
+}
+
+uint64_t epochclock_believed(const struct epochclock *c, uint64_t wall, uint64_t boot)
+{
+	if (!c->held)
+		return wall;
+	if (c->believed)
+		return c->wall0 + (boot - c->boot0);
+	return c->written + (boot - c->started);
 }
 
 void epochclock_accept(struct epochclock *c, uint64_t wall, uint64_t boot)
