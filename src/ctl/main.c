@@ -50,6 +50,16 @@ static const struct command commands[] = {
 	    "  --key FILE            and its key [in the same file]\n"
 	    "  --timeout SECONDS     for a handshake [5]\n",
 	    selftest_command },
+	{ "status", "[--json] [ADDRESS|SOCKET ...]", "how gateways, key and cache servers are",
+	    "Asks admin addresses and sockets; without any, the usual sockets of this machine.\n"
+	    "Exit status: 0 all are well; 1 something is not; 2 usage; 3 unreachable.\n\n"
+	    "  --json                all that they say, as JSON\n",
+	    status_command },
+	{ "reload", "[SOCKET ...]", "have daemons read their configuration anew", NULL,
+	    daemon_command },
+	{ "drain", "[SOCKET ...]", "have daemons finish what they do and end", NULL,
+	    daemon_command },
+	{ "reopen", "[SOCKET ...]", "have daemons open their logs anew", NULL, daemon_command },
 };
 enum { COMMANDS_N = sizeof(commands) / sizeof(commands[0]) };
 
