@@ -31,9 +31,14 @@ bool breaker_ok(struct breaker *b)
 {
 	bool was_open = b->open;
 
-	/* What happened before it opened says nothing of the server that is there now. */
-	if (was_open)
+	/* What happened before it opened says nothing of the server that is there now, but that it has to
+	 * show itself. */
+	if (was_open) {
 		breaker_init(b);
+		b->trial = BREAKER_TRIAL;
+	} else if (b->trial > 0) {
+		b->trial--;
+	}
 	b->in_row = 0;
 	push(b, 0);
 	return was_open;
@@ -46,7 +51,7 @@ bool breaker_failed(struct breaker *b, uint64_t now_ms, uint32_t chance)
 		b->in_row++;
 	if (b->open)
 		return false;
-	if (b->in_row < BREAKER_IN_ROW &&
+	if (b->trial == 0 && b->in_row < BREAKER_IN_ROW &&
 	    (b->window_n < BREAKER_WINDOW || __builtin_popcount(b->window) * 2 < BREAKER_WINDOW))
 		return false;
 	b->open = true;

@@ -51,13 +51,18 @@ static int ranks_before(const uint64_t *ids, uint64_t name, size_t a, size_t b)
 
 size_t choice_by_rank(const uint64_t *ids, size_t n, uint64_t name, size_t rank)
 {
-	for (size_t i = 0; i < n; i++) {
-		size_t before = 0;
+	size_t last = CHOICE_NONE, best;
 
-		for (size_t j = 0; j < n; j++)
-			before += j != i && ranks_before(ids, name, j, i);
-		if (before == rank)
-			return i;
+	/* The first, the first behind that one, and so on: few ranks are ever asked for. */
+	for (size_t r = 0; r <= rank; r++) {
+		best = CHOICE_NONE;
+		for (size_t i = 0; i < n; i++)
+			if ((last == CHOICE_NONE || ranks_before(ids, name, last, i)) &&
+			    (best == CHOICE_NONE || ranks_before(ids, name, i, best)))
+				best = i;
+		if (best == CHOICE_NONE)
+			return CHOICE_NONE;
+		last = best;
 	}
-	return CHOICE_NONE;
+	return last;
 }

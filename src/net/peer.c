@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -53,14 +54,30 @@ static void peer_set_state(struct peer *peer, enum peer_state state, uint32_t ms
 
 /* ---- the breaker */
 
+void peer_answered(struct peer *peer)
+{
+	peer->distrusted = false;
+	peer_ok(peer);
+}
+
+/* With one server alone there is nothing to be gained by it. */
+void peer_distrust(struct peer *peer)
+{
+	peer->distrusted = peer->peers->n > 1;
+}
+
 void peer_ok(struct peer *peer)
 {
+	if (peer->distrusted)
+		return;
 	peer->backoff_ms = PEER_BACKOFF_MIN_MS;
 	if (!breaker_ok(&peer->breaker))
 		return;
 	deadline_clear(peer->loop, &peer->probe);
-	if (!peer->leaving && peer->state != PEER_GONE)
-		peer->peers->open_n--;
+	if (peer->leaving || peer->state == PEER_GONE)
+		return;
+	peer->peers->open_n--;
+	peers_settle(peer->peers);
 }
 
 void peer_failed(struct peer *peer)
@@ -71,8 +88,10 @@ void peer_failed(struct peer *peer)
 	if (peer->state == PEER_GONE ||
 	    !breaker_failed(&peer->breaker, now, peers_chance(peer->peers)))
 		return;
-	if (!peer->leaving)
+	if (!peer->leaving && !peer->peers->freed) {
 		peer->peers->open_n++;
+		peers_settle(peer->peers);
+	}
 	deadline_set(peer->loop, &peer->probe, peer->breaker.probe_ms - now + PEER_PROBE_WAIT_MS,
 	    peer_probe_deadline);
 	if (peer->told)
@@ -112,6 +131,7 @@ static void peer_connect_now(struct peer *peer)
 
 	peer->blocked = false;
 	peer->missed = 0;
+	peer->replied = false;
 	if (plain || ssl != NULL)
 		peer->stream = stream_connect(peer->loop, &peer->endpoint, ssl, &peer_events, peer);
 	peer_set_state(peer, PEER_CONNECTING, peers->params.connect_ms);
@@ -160,15 +180,16 @@ void peer_up(struct peer *peer)
 		    peer_text(peer, text, sizeof(text)));
 	peer->told = false;
 	while ((ask = TAILQ_FIRST(&peer->queue)) != NULL) {
-		uint8_t *held = ask->held;
-
-		ask->held = NULL;
-		if (held != NULL)
-			peer_send(peer, ask, bytes_of(held, ask->held_len));
-		else
-			ask_end(
-			    ask, PEERS_LOST, bytes_of(NULL, 0)); /* there was no memory for it */
-		free(held);
+		if (ask->held == NULL) { /* there was no memory for it */
+			if (!ask_survives(ask))
+				ask_end(ask, PEERS_LOST, bytes_of(NULL, 0));
+			continue;
+		}
+		peer_send(peer, ask, bytes_of(ask->held, ask->held_len));
+		if (!ask->may_hedge && ask->twin == NULL) {
+			free(ask->held);
+			ask->held = NULL;
+		}
 	}
 	/* Nothing has answered in time yet: find out now. */
 	if (peer->state == PEER_UP && breaker_is_open(&peer->breaker)) {
@@ -212,10 +233,24 @@ static void on_input(void *arg)
 	peer_read(arg);
 }
 
+/* For the operator: what the other side's alert says, or why its certificate was not taken. */
+static const char *tls_text(const struct peer *peer)
+{
+	const char *why = tlsctx_refusal(stream_ssl(peer->stream));
+
+	if (why == NULL)
+		why = ERR_reason_error_string(ERR_peek_error());
+	return why != NULL ? why : reason_text(REASON_TLS);
+}
+
 static void on_closed(void *arg, enum reason reason)
 {
-	peer_lost(arg, PEERS_LOST,
-	    reason == REASON_CONNECT ? "it cannot be connected to" : reason_text(reason));
+	struct peer *peer = arg;
+
+	peer_lost(peer, PEERS_LOST,
+	    reason == REASON_CONNECT ? "it cannot be connected to"
+	    : reason == REASON_TLS   ? tls_text(peer)
+				     : reason_text(reason));
 }
 
 static const struct stream_events peer_events = {
@@ -247,21 +282,40 @@ static bool peer_end_asks(struct peer *peer, enum peers_result result)
 	while ((ask = TAILQ_FIRST(&peer->queue)) != NULL)
 		ask_move(ask, &peer->ending);
 	while ((ask = TAILQ_FIRST(&peer->ending)) != NULL) {
-		if (ask->kind != ASK_USER || ask->state == ASK_LATE || ask->done == NULL) {
+		if (ask->state == ASK_LATE || (ask->done == NULL && ask->twin == NULL)) {
 			ask_recycle(ask);
 			continue;
 		}
 		any = true;
 		peer_failed(peer);
-		ask_end(ask, result, bytes_of(NULL, 0));
+		if (!ask_survives(ask))
+			ask_end(ask, result, bytes_of(NULL, 0));
 	}
 	return any;
+}
+
+/* How long until it is tried again. Soon, unless others answer: then a whole fleet that lost one server
+ * of many need not come back at once. */
+static uint32_t wait_of(struct peer *peer)
+{
+	struct peers *peers = peer->peers;
+	uint32_t wait = jittered(peer, peer->backoff_ms), spread;
+
+	if (peers->n > 2 && peers_others_up(peers, peer)) {
+		spread = (uint32_t)(peers->n - 1) * PEER_SPREAD_MS;
+		if (spread > PEER_SPREAD_MAX_MS)
+			spread = PEER_SPREAD_MAX_MS;
+		spread = peers_chance(peers) % (spread + 1);
+		if (spread > wait)
+			wait = spread;
+	}
+	return wait > 0 ? wait : 1;
 }
 
 void peer_lost(struct peer *peer, enum peers_result result, const char *why)
 {
 	char text[ENDPOINT_TEXT_MAX];
-	uint32_t wait = jittered(peer, peer->backoff_ms);
+	uint32_t wait = wait_of(peer);
 	bool was_up;
 
 	if (peer->state == PEER_GONE)
@@ -275,11 +329,21 @@ void peer_lost(struct peer *peer, enum peers_result result, const char *why)
 	if (peer->backoff_ms > PEER_BACKOFF_MAX_MS)
 		peer->backoff_ms = PEER_BACKOFF_MAX_MS;
 	was_up = peer->state == PEER_UP;
-	peer_set_state(peer, PEER_WAITING, wait > 0 ? wait : 1);
-	/* Each lost ask is a failure; an idle connection that is closed is none. */
-	if (!peer_end_asks(peer, result) && (!was_up || result == PEERS_PROTOCOL))
+	if (was_up && result == PEERS_PROTOCOL)
+		peer_distrust(peer);
+	peer_set_state(peer, PEER_WAITING, wait);
+	/* Each lost ask is a failure; an idle connection that was of use and is closed is none. */
+	if (!peer_end_asks(peer, result) && (!was_up || result == PEERS_PROTOCOL || !peer->replied))
 		peer_failed(peer);
 	peer_ask_over(peer);
+}
+
+/* Nobody asks it: it stood in for one that is back. */
+static bool may_rest(const struct peer *peer)
+{
+	return !peer->wanted && !breaker_is_open(&peer->breaker) && peer->in_flight == 0 &&
+	       peer->own == 0 && peer->late == 0 &&
+	       loop_now_ms(peer->loop) - peer->asked_ms >= PEER_REST_MS;
 }
 
 static void peer_state_deadline(struct deadline *deadline)
@@ -288,13 +352,22 @@ static void peer_state_deadline(struct deadline *deadline)
 
 	switch (peer->state) {
 	case PEER_WAITING:
-		peer_connect_now(peer);
+		if (peer->wanted || breaker_is_open(&peer->breaker) || peer->leaving ||
+		    !TAILQ_EMPTY(&peer->queue))
+			peer_connect_now(peer);
+		else
+			peer_set_state(peer, PEER_DOWN, 0);
 		break;
 	case PEER_CONNECTING:
 	case PEER_WELCOMING:
 		peer_lost(peer, PEERS_LOST, "connecting took too long");
 		break;
 	case PEER_UP:
+		if (may_rest(peer)) {
+			peer_close_stream(peer);
+			peer_set_state(peer, PEER_DOWN, 0);
+			break;
+		}
 		if (!peer->asked && peer->in_flight == 0)
 			peer_ping(peer);
 		peer->asked = false;

@@ -85,7 +85,7 @@ void peer_send(struct peer *peer, struct ask *ask, struct bytes message)
 	struct iovec iov = { (void *)(uintptr_t)message.at, message.len };
 
 	ask->state = ASK_SENT;
-	ask->sent_ms = loop_now_ms(peer->loop);
+	ask->sent_ns = loop_now(peer->loop);
 	slot_take(peer, ask);
 	ask_move(ask, &peer->sent);
 	peer->asked = true;
@@ -99,17 +99,14 @@ void peer_send(struct peer *peer, struct ask *ask, struct bytes message)
 
 void peer_ask(struct peer *peer, struct ask *ask, struct bytes message)
 {
+	peer->asked_ms = loop_now_ms(peer->loop);
 	if (peer->state == PEER_UP) {
 		peer_send(peer, ask, message);
 		return;
 	}
 	ask->state = ASK_QUEUED;
 	ask_move(ask, &peer->queue);
-	ask->held = malloc(message.len > 0 ? message.len : 1);
-	if (ask->held != NULL) {
-		memcpy(ask->held, message.at, message.len);
-		ask->held_len = message.len;
-	}
+	ask_hold(ask, message);
 	peer_connect(peer);
 }
 
@@ -198,19 +195,24 @@ static void peer_welcomed(struct peer *peer, struct bytes answer, bool in_time)
 static void peer_answer(struct peer *peer, struct ask *ask, struct bytes answer)
 {
 	enum ask_kind kind = ask->kind;
+	uint64_t us = (loop_now(peer->loop) - ask->sent_ns) / 1000;
 	bool in_time;
 
 	peer->missed = 0;
-	if (kind == ASK_USER && ask->state == ASK_SENT) {
-		ask_end(ask, PEERS_OK, answer);
+	peer->replied = true;
+	if ((kind == ASK_USER || kind == ASK_COPY) && ask->state == ASK_SENT) {
+		delays_add(&peer->delays, us);
+		ask_end(ask_win(ask), PEERS_OK, answer);
 		return;
 	}
 	/* A probe that is answered too late to be of use to an ask does not close the breaker. */
-	in_time = loop_now_ms(peer->loop) - ask->sent_ms <= peer->peers->params.deadline_ms;
+	in_time = us / 1000 <= peer->peers->params.deadline_ms;
 	ask_recycle(ask);
 	if (kind == ASK_HELLO)
 		peer_welcomed(peer, answer, in_time);
-	else if (kind != ASK_USER && in_time)
+	else if (kind == ASK_PROBE && in_time)
+		peer_answered(peer);
+	else if (kind == ASK_PING && in_time)
 		peer_ok(peer);
 }
 

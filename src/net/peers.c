@@ -1,23 +1,17 @@
 /*
- * peers.c: the asking side: the set of endpoints, the choice among them, and an ask's life. An ask
- * ends once: by its answer, its deadline, the loss of its connection, or ask_cancel(). Any callback
- * may ask again, cancel, change the set or free it: memory goes after the turn.
+ * peers.c: the asking side: the set of endpoints and its life. Any callback may ask again, cancel,
+ * change the set or free it: memory goes after the turn.
  */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/choice.h"
 #include "net/peers_private.h"
 
 #include "base/poison.h"
 
-enum { PEERS_SPARE_ASKS = 1024 };
-
-static const struct bytes no_bytes;
-
 /* xorshift64: for jitter and choices, not for secrets. */
-static uint64_t chance64(struct peers *peers)
+uint64_t peers_chance64(struct peers *peers)
 {
 	peers->chance ^= peers->chance << 13;
 	peers->chance ^= peers->chance >> 7;
@@ -27,192 +21,10 @@ static uint64_t chance64(struct peers *peers)
 
 uint32_t peers_chance(struct peers *peers)
 {
-	return (uint32_t)(chance64(peers) >> 16);
+	return (uint32_t)(peers_chance64(peers) >> 16);
 }
 
-/* ---- asks */
-
-struct ask *ask_new(struct peer *peer, enum ask_kind kind)
-{
-	struct peers *peers = peer->peers;
-	struct ask *ask = TAILQ_FIRST(&peers->spare);
-
-	if (ask != NULL) {
-		TAILQ_REMOVE(&peers->spare, ask, entry);
-		peers->spare_n--;
-		memset(ask, 0, sizeof(*ask));
-	} else if ((ask = calloc(1, sizeof(*ask))) == NULL) {
-		return NULL;
-	}
-	ask->peer = peer;
-	ask->kind = kind;
-	if (kind == ASK_USER) {
-		peer->in_flight++;
-		peers->in_flight++;
-	} else {
-		peer->own++;
-	}
-	return ask;
-}
-
-void ask_move(struct ask *ask, struct asks *to)
-{
-	if (ask->list != NULL)
-		TAILQ_REMOVE(ask->list, ask, entry);
-	TAILQ_INSERT_TAIL(to, ask, entry);
-	ask->list = to;
-}
-
-/* It is no longer in flight; its slot may be, as late. */
-static void ask_not_in_flight(struct ask *ask)
-{
-	deadline_clear(ask->peer->loop, &ask->deadline);
-	if (ask->kind == ASK_USER) {
-		ask->peer->in_flight--;
-		ask->peer->peers->in_flight--;
-	} else {
-		ask->peer->own--;
-	}
-}
-
-void ask_recycle(struct ask *ask)
-{
-	struct peer *peer = ask->peer;
-	struct peers *peers = peer->peers;
-
-	if (ask->list != NULL)
-		TAILQ_REMOVE(ask->list, ask, entry);
-	if (ask->state == ASK_LATE)
-		peer->late--;
-	else
-		ask_not_in_flight(ask);
-	peer_slot_free(peer, ask);
-	free(ask->held);
-	if (!peers->freed && peers->spare_n < PEERS_SPARE_ASKS) {
-		ask->list = NULL;
-		TAILQ_INSERT_HEAD(&peers->spare, ask, entry);
-		peers->spare_n++;
-	} else {
-		free(ask);
-	}
-	peer_ask_over(peer);
-}
-
-/* An ask that is over is in no list while done runs, so whatever done does finds it gone. */
-static void ask_call(struct ask *ask, enum peers_result result, struct bytes answer)
-{
-	void (*done)(void *, enum peers_result, struct bytes) = ask->done;
-
-	ask->done = NULL;
-	if (done != NULL)
-		done(ask->arg, result, answer);
-}
-
-void ask_end(struct ask *ask, enum peers_result result, struct bytes answer)
-{
-	if (ask->list != NULL)
-		TAILQ_REMOVE(ask->list, ask, entry);
-	ask->list = NULL;
-	deadline_clear(ask->peer->loop, &ask->deadline);
-	ask_call(ask, result, answer);
-	if (ask->blamed)
-		peer_failed(ask->peer);
-	else if (result == PEERS_OK)
-		peer_ok(ask->peer);
-	ask_recycle(ask);
-}
-
-/* Ordered codecs: the answer will come in its turn, and be dropped. */
-static void ask_turn_late(struct ask *ask)
-{
-	ask_not_in_flight(ask);
-	ask->state = ASK_LATE;
-	ask->peer->late++;
-}
-
-/* Misses count one after the other, not ten at once because ten were asked at once. */
-static void peer_count_miss(struct peer *peer, const struct ask *ask)
-{
-	if (ask->state != ASK_SENT || (peer->missed > 0 && ask->sent_ms < peer->missed_ms))
-		return;
-	peer->missed++;
-	peer->missed_ms = loop_now_ms(peer->loop);
-}
-
-static void ask_deadline_passed(struct deadline *deadline)
-{
-	struct ask *ask = CONTAINER_OF(deadline, struct ask, deadline);
-	struct peer *peer = ask->peer;
-	struct stream *stream = peer->stream;
-
-	peer_count_miss(peer, ask);
-	peer_failed(peer);
-	if (ask->state == ASK_SENT && peer->peers->params.codec->ordered) {
-		ask_turn_late(ask);
-		ask_call(ask, PEERS_DEADLINE, no_bytes);
-	} else {
-		ask_end(ask, PEERS_DEADLINE, no_bytes);
-	}
-	if (stream == NULL || peer->stream != stream)
-		return;
-	if (peer->missed >= PEER_MISSED_MAX)
-		peer_lost(peer, PEERS_LOST, "three deadlines were missed");
-	else if (peer->late >= PEER_LATE_MAX)
-		peer_lost(peer, PEERS_LOST, "too many answers are late");
-}
-
-void ask_cancel(struct ask *ask)
-{
-	struct peer *peer = ask->peer;
-
-	ask->done = NULL;
-	if (ask->list == NULL) /* its done() is running, or it has just ended */
-		return;
-	if (ask->state == ASK_SENT && peer->peers->params.codec->ordered) {
-		ask_turn_late(ask);
-		peer_ask_over(peer);
-	} else if (ask->state != ASK_LATE) {
-		ask_recycle(ask);
-	}
-}
-
-void peers_blame(struct peers *peers, struct ask *ask)
-{
-	(void)peers;
-	ask->blamed = true;
-}
-
-/* ---- the choice */
-
-static size_t choose_by_load(struct peers *peers, bool *any_closed)
-{
-	uint32_t load[PEERS_MAX];
-
-	*any_closed = false;
-	for (size_t i = 0; i < peers->n; i++) {
-		struct peer *peer = peers->at[i];
-		bool closed = !breaker_is_open(&peer->breaker);
-
-		*any_closed |= closed;
-		load[i] = closed && peer_has_room(peer) ? peer->in_flight : CHOICE_LOAD_OUT;
-	}
-	return choice_by_load(load, peers->n, chance64(peers));
-}
-
-static size_t choose_by_rank(
-    struct peers *peers, const struct peers_choice *choice, bool *any_closed)
-{
-	uint64_t ids[PEERS_MAX];
-	size_t i;
-
-	for (i = 0; i < peers->n; i++)
-		ids[i] = peers->at[i]->id;
-	i = choice_by_rank(ids, peers->n, choice->hash, choice->rank);
-	*any_closed = i != CHOICE_NONE && !breaker_is_open(&peers->at[i]->breaker);
-	if (!*any_closed || !peer_has_room(peers->at[i]))
-		return CHOICE_NONE;
-	return i;
-}
+/* ---- asking */
 
 /* Whoever's breaker is open and whose probe is due gets a copy; the ask itself goes elsewhere. */
 static void send_probes(struct peers *peers, struct bytes message)
@@ -220,28 +32,6 @@ static void send_probes(struct peers *peers, struct bytes message)
 	for (size_t i = 0; i < peers->n && peers->open_n > 0; i++)
 		if (breaker_is_open(&peers->at[i]->breaker))
 			peer_probe(peers->at[i], message);
-}
-
-static struct peer *choose(
-    struct peers *peers, const struct peers_choice *choice, enum peers_why *why)
-{
-	bool any_closed;
-	size_t i;
-
-	if (peers->n == 0 || peers->freed) {
-		*why = PEERS_NO_ENDPOINT;
-		return NULL;
-	}
-	if (peers->n == 1 && choice->by == PEERS_ANY) { /* the usual case, without the tables */
-		any_closed = !breaker_is_open(&peers->at[0]->breaker);
-		i = any_closed && peer_has_room(peers->at[0]) ? 0 : CHOICE_NONE;
-	} else if (choice->by == PEERS_ANY) {
-		i = choose_by_load(peers, &any_closed);
-	} else {
-		i = choose_by_rank(peers, choice, &any_closed);
-	}
-	*why = i != CHOICE_NONE ? PEERS_ASKED : any_closed ? PEERS_FULL : PEERS_BREAKER;
-	return i != CHOICE_NONE ? peers->at[i] : NULL;
 }
 
 struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_choice choice,
@@ -252,7 +42,9 @@ struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_ch
 	struct ask *ask;
 
 	assert(message.len <= peers->params.codec->max);
-	peer = choose(peers, &choice, why);
+	if (!peers->started)
+		peers_connect(peers);
+	peer = peers_choose(peers, &choice, why);
 	if (peers->open_n > 0)
 		send_probes(peers, message);
 	if (peer == NULL)
@@ -266,6 +58,7 @@ struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_ch
 	ask->arg = arg;
 	ask->deadline_ms = deadline_ms != 0 ? deadline_ms : peers->params.deadline_ms;
 	deadline_set(peers->loop, &ask->deadline, ask->deadline_ms, ask_deadline_passed);
+	hedge_arm(ask, message, &choice);
 	peer_ask(peer, ask, message);
 	return ask;
 }
@@ -285,6 +78,9 @@ struct peers *peers_new(struct loop *loop, const struct peers_params *params)
 	TAILQ_INIT(&peers->spare);
 	arc4random_buf(&peers->chance, sizeof(peers->chance));
 	peers->chance |= 1;
+	peers->worker_hash = hash_bytes(
+	    &(struct hash_key){ { 0, 0 } }, bytes_of(&params->worker, sizeof(params->worker)));
+	hedge_start(peers);
 	return peers;
 }
 
@@ -308,12 +104,22 @@ static void count_open(struct peers *peers)
 		peers->open_n += breaker_is_open(&peers->at[i]->breaker);
 }
 
+/* In the endpoints' order; of one that is named twice the first place counts. */
 static void number_slots(struct peers *peers, const struct endpoint *endpoints, size_t n)
 {
-	for (size_t i = n; i-- > 0;)
-		for (size_t j = 0; j < peers->n; j++)
-			if (endpoint_equal(&peers->at[j]->endpoint, &endpoints[i]))
-				peers->at[j]->slot = (unsigned)i;
+	size_t m = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = m; j < peers->n; j++) {
+			struct peer *peer = peers->at[j];
+
+			if (!endpoint_equal(&peer->endpoint, &endpoints[i]))
+				continue;
+			peer->slot = (unsigned)i;
+			peers->at[j] = peers->at[m];
+			peers->at[m++] = peer;
+			break;
+		}
 }
 
 /* Room for those that leave, made before anything is changed. */
@@ -379,6 +185,8 @@ int peers_set(struct peers *peers, const struct endpoint *endpoints, size_t n)
 	peers->n = m;
 	number_slots(peers, endpoints, n);
 	count_open(peers);
+	peers_rank(peers);
+	peers_settle(peers);
 	for (size_t i = 0; i < old_n; i++)
 		if (old[i] != NULL)
 			peers->leaving[peers->leaving_n++] = old[i];
@@ -390,8 +198,8 @@ int peers_set(struct peers *peers, const struct endpoint *endpoints, size_t n)
 
 void peers_connect(struct peers *peers)
 {
-	for (size_t i = 0; i < peers->n; i++)
-		peer_connect(peers->at[i]);
+	peers->started = true;
+	peers_settle(peers);
 }
 
 static void peers_free_later(struct later *later)
@@ -421,11 +229,6 @@ void peers_free(struct peers *peers)
 		peer_free(peers->leaving[--peers->leaving_n]);
 	peers->n = 0;
 	loop_later(peers->loop, &peers->later, peers_free_later);
-}
-
-unsigned ask_slot(const struct ask *ask)
-{
-	return ask->peer->slot;
 }
 
 void peers_recheck(struct peers *peers)

@@ -1,6 +1,6 @@
 /*
- * peers_private.h: what the files of peers share. peers.c: the set, the choice, an ask's life;
- * peer.c: the one connection to one endpoint.
+ * peers_private.h: what the files of peers share. peers.c: the set; peers_choose.c: the choice and
+ * hedging; ask.c: an ask's life; peer.c, peer_io.c: the one connection to one endpoint.
  */
 #ifndef NET_PEERS_PRIVATE_H
 #define NET_PEERS_PRIVATE_H
@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "net/breaker.h"
+#include "net/delays.h"
 #include "net/peers.h"
 #include "net/stream.h"
 #include "net/tlsctx.h"
@@ -20,11 +21,21 @@ enum {
 	PEER_LATE_MAX = 64, /* slots that wait for an answer nobody wants: closes */
 	PEER_OWN_ASKS = 8, /* hello, pings and probes beside in_flight_max */
 	PEER_TCP_TIMEOUT_MS = 3000, /* TCP_USER_TIMEOUT */
+	/* A fleet comes back over so long, where others answer meanwhile: for each server of the set. */
+	PEER_SPREAD_MS = 500,
+	PEER_SPREAD_MAX_MS = 10 * 1000,
+	PEER_REST_MS = 10 * 1000, /* without an ask: a connection that is not wanted closes */
 	PEER_PROBE_WAIT_MS =
 	    200, /* a due probe waits so long for an ask to copy; then it is a ping */
 };
 
-enum ask_kind { ASK_USER, ASK_HELLO, ASK_PING, ASK_PROBE };
+enum ask_kind {
+	ASK_USER,
+	ASK_COPY, /* of a user's: at a second peer */
+	ASK_HELLO,
+	ASK_PING,
+	ASK_PROBE,
+};
 enum ask_state {
 	ASK_QUEUED, /* the connection is not up yet */
 	ASK_SENT,
@@ -40,11 +51,15 @@ struct ask {
 	enum ask_kind kind;
 	enum ask_state state;
 	bool blamed;
+	bool may_hedge; /* no copy was sent yet */
 	uint32_t id; /* where not ordered */
 	uint32_t deadline_ms;
-	uint64_t sent_ms;
+	uint64_t sent_ns;
 	struct deadline deadline;
-	uint8_t *held; /* heap; the message of a queued ask */
+	struct deadline hedge; /* a copy goes to another peer */
+	struct peers_choice choice; /* of one that may be hedged */
+	struct ask *twin; /* the copy, or whose copy it is; NULL: neither */
+	uint8_t *held; /* heap; the message of one that is queued or may be hedged */
 	size_t held_len;
 	void (*done)(void *arg, enum peers_result, struct bytes answer); /* NULL: nobody waits */
 	void *arg;
@@ -74,6 +89,9 @@ struct peer {
 	unsigned slot; /* its place in peers_set()'s order */
 	SSL_SESSION *session; /* the last TLS session; NULL: none */
 	enum peer_state state;
+	bool wanted; /* PEERS_ANY: of the few that this worker keeps to */
+	bool distrusted; /* its answers made no sense: only one that does makes good */
+	bool replied; /* something was answered on this connection */
 	bool leaving; /* no longer of the set: goes when its last ask is over */
 	bool blocked; /* output is above high water */
 	bool asked; /* something was sent since the ping timer last ran */
@@ -81,6 +99,8 @@ struct peer {
 	const char *why; /* the last loss */
 	struct stream *stream; /* NULL: none */
 	struct breaker breaker;
+	struct delays delays; /* of its answers */
+	uint64_t asked_ms; /* the last time */
 	uint32_t backoff_ms;
 	uint32_t in_flight; /* user's asks, queued and sent */
 	uint32_t own; /* hello, pings, probes that wait */
@@ -100,8 +120,12 @@ struct peer {
 struct peers {
 	struct loop *loop;
 	struct peers_params params;
-	struct peer **at;
+	struct peer **at; /* by slot */
 	size_t n;
+	uint8_t order[PEERS_MAX]; /* their places in at, as this worker ranks them */
+	uint64_t worker_hash;
+	bool started; /* connections are wanted */
+	uint32_t hedge_credit; /* thousandths of a copy */
 	uint32_t leaving_n;
 	struct peer **leaving; /* n of them */
 	uint32_t in_flight;
@@ -119,11 +143,28 @@ struct peers {
 };
 
 /* peers.c */
+uint64_t peers_chance64(struct peers *);
 uint32_t peers_chance(struct peers *);
+
+/* peers_choose.c */
+void peers_rank(struct peers *); /* after the set has changed */
+void peers_settle(struct peers *); /* after that, and when a breaker has: who is wanted */
+bool peers_others_up(const struct peers *, const struct peer *than);
+/* NULL: none can be asked, *why says why. */
+struct peer *peers_choose(struct peers *, const struct peers_choice *, enum peers_why *why);
+void hedge_start(struct peers *);
+void hedge_arm(struct ask *, struct bytes message, const struct peers_choice *);
+bool hedge_now(struct ask *); /* true: it has a twin now */
+
+/* ask.c */
 struct ask *ask_new(struct peer *, enum ask_kind); /* NULL: no memory */
 void ask_move(struct ask *, struct asks *to);
+void ask_hold(struct ask *, struct bytes message); /* a copy; NULL in held: no memory */
 void ask_recycle(struct ask *); /* off its list, back to the spare ones */
 void ask_end(struct ask *, enum peers_result, struct bytes); /* done, then recycled */
+struct ask *ask_win(struct ask *); /* its answer is there: the ask to end with it */
+bool ask_survives(struct ask *); /* its connection is lost: true: its twin goes on */
+void ask_deadline_passed(struct deadline *);
 
 /* peer.c */
 struct peer *peer_new(struct peers *, const struct endpoint *);
@@ -133,7 +174,9 @@ void peer_connect(struct peer *);
 bool peer_has_room(const struct peer *);
 void peer_ask(struct peer *, struct ask *, struct bytes message); /* sends or queues */
 void peer_probe(struct peer *, struct bytes message); /* sends a copy, if a probe is due */
-void peer_ok(struct peer *);
+void peer_ok(struct peer *); /* it is there: it greets, it answers a ping */
+void peer_answered(struct peer *); /* it answers what users ask */
+void peer_distrust(struct peer *);
 void peer_failed(struct peer *);
 void peer_lost(
     struct peer *, enum peers_result, const char *why); /* closes; asks end; connects again */

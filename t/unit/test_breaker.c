@@ -1,5 +1,5 @@
 /*
- * test_breaker.c: the breaker under a hand-moved clock, and the choice among servers.
+ * test_breaker.c: the breaker under a hand-moved clock, the choice among servers, and their delays.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 
 #include "net/breaker.h"
 #include "net/choice.h"
+#include "net/delays.h"
 
 static void it_opens_at_five_failures_in_a_row(void **state)
 {
@@ -101,9 +102,57 @@ static void the_first_success_closes_it_and_forgets(void **state)
 		breaker_failed(&b, 0, 0);
 	assert_true(breaker_ok(&b));
 	assert_false(breaker_is_open(&b));
+	for (int i = 0; i < BREAKER_TRIAL; i++)
+		assert_false(breaker_ok(&b));
 	for (int i = 0; i < BREAKER_IN_ROW - 1; i++)
 		assert_false(breaker_failed(&b, 0, 0));
 	assert_true(breaker_failed(&b, 0, 0));
+}
+
+static void what_was_open_is_on_trial(void **state)
+{
+	struct breaker b;
+
+	(void)state;
+	for (int shown = 0; shown <= BREAKER_TRIAL; shown++) {
+		breaker_init(&b);
+		for (int i = 0; i < BREAKER_IN_ROW; i++)
+			breaker_failed(&b, 0, 0);
+		assert_true(breaker_ok(&b));
+		for (int i = 0; i < shown; i++)
+			assert_false(breaker_ok(&b));
+		assert_int_equal(breaker_failed(&b, 0, 0), shown < BREAKER_TRIAL);
+	}
+}
+
+static void a_quantile_follows_the_last_answers(void **state)
+{
+	struct delays d = { 0 };
+
+	(void)state;
+	for (int i = 0; i < DELAYS_MIN; i++) {
+		assert_int_equal(delays_quantile(&d, 950), 0);
+		delays_add(&d, 1000);
+	}
+	assert_in_range(delays_quantile(&d, 950), 1000, 1250);
+	for (int i = 0; i < 2000;
+	     i++) /* one of ten is slow: the p95 is among these, the median not */
+		delays_add(&d, i % 10 == 0 ? 50000 : 1000);
+	assert_in_range(delays_quantile(&d, 950), 50000, 62500);
+	assert_in_range(delays_quantile(&d, 500), 1000, 1250);
+	for (int i = 0; i < 3000; i++)
+		delays_add(&d, 200);
+	assert_in_range(delays_quantile(&d, 950), 200, 250);
+	delays_add(&d, 0);
+	delays_add(&d, UINT64_MAX);
+	for (uint64_t us = 4; us < 16000000;
+	     us += 1 + us / 7) { /* rounded up, by a quarter at most */
+		struct delays one = { 0 };
+
+		for (int i = 0; i < DELAYS_MIN; i++)
+			delays_add(&one, us);
+		assert_in_range(delays_quantile(&one, 950), us + 1, us + us / 4 + 1);
+	}
 }
 
 static void the_less_loaded_of_two_is_chosen(void **state)
@@ -182,6 +231,8 @@ int main(void)
 		cmocka_unit_test(it_opens_at_half_of_the_last_twenty),
 		cmocka_unit_test(one_probe_a_second_while_it_is_open),
 		cmocka_unit_test(the_first_success_closes_it_and_forgets),
+		cmocka_unit_test(what_was_open_is_on_trial),
+		cmocka_unit_test(a_quantile_follows_the_last_answers),
 		cmocka_unit_test(the_less_loaded_of_two_is_chosen),
 		cmocka_unit_test(ranks_are_a_permutation_and_spread),
 		cmocka_unit_test(a_server_that_leaves_moves_only_its_own_names),
