@@ -24,7 +24,7 @@
 #define DEFAULT_FILE SYSCONFDIR "/gateway.conf"
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_SHOW };
-enum { OPT_HELP = 256, OPT_HELP_CONFIG, OPT_LISTEN, OPT_BACKEND, OPT_CERT, OPT_KEY };
+enum { OPT_HELP = 256, OPT_HELP_CONFIG, OPT_LISTEN, OPT_BACKEND, OPT_CERT, OPT_KEY, OPT_LIVE };
 
 static const struct option longs[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -33,13 +33,14 @@ static const struct option longs[] = {
 	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "cert", required_argument, NULL, OPT_CERT },
 	{ "key", required_argument, NULL, OPT_KEY },
+	{ "live", no_argument, NULL, OPT_LIVE },
 	{ NULL, 0, NULL, 0 },
 };
 
 static void help(FILE *out)
 {
 	fputs("usage: sslgw [-c FILE] [-d]\n"
-	      "       sslgw [-c FILE] -t | -T\n"
+	      "       sslgw [-c FILE] -t [--live] | -T\n"
 	      "       sslgw --listen ADDRESS --backend HOST:PORT [--cert FILE --key FILE]\n"
 	      "       sslgw -V | --help | --help-config\n"
 	      "\n"
@@ -47,6 +48,7 @@ static void help(FILE *out)
 	      "\n"
 	      "  -c FILE             configuration [" DEFAULT_FILE "]\n"
 	      "  -t                  check the configuration, certificates and keys, then exit\n"
+	      "  --live              with -t: ask key servers, caches and back-ends, too\n"
 	      "  -T                  print the effective configuration, then exit\n"
 	      "  -d                  go into the background once it serves\n"
 	      "  --listen ADDRESS    without a file: serve HTTPS here (127.0.0.1:8443, *:443)\n"
@@ -149,6 +151,8 @@ static int start(struct launch *launch, enum mode mode)
 {
 	const char *wrong = contradiction(launch);
 
+	if (wrong == NULL && launch->live && mode != MODE_CHECK)
+		wrong = "--live is for -t";
 	if (wrong != NULL)
 		return usage(wrong);
 	if (launch->file == NULL && launch->listen == NULL)
@@ -200,6 +204,9 @@ static int options(int argc, char **argv)
 			break;
 		case OPT_CERT:
 			launch.cert = optarg;
+			break;
+		case OPT_LIVE:
+			launch.live = true;
 			break;
 		case OPT_KEY:
 			launch.key = optarg;

@@ -146,7 +146,7 @@ static int make_keys(struct services *s, const struct roles_given *role, const u
 	return 0;
 }
 
-static void user_of(const struct conf_strings *servers, char *user, size_t size)
+void services_user(const struct conf_strings *servers, char *user, size_t size)
 {
 	struct remote r;
 
@@ -189,7 +189,7 @@ static int make_cache(struct services *s, const struct roles_given *role, const 
 		params.n = remotes_list(s->cache, s->list, PEERS_MAX);
 		params.servers = s->list;
 		params.owner = (uid_t)-1;
-		user_of(&conf->session_cache.servers, user, sizeof user);
+		services_user(&conf->session_cache.servers, user, sizeof user);
 		if (conf->session_cache.password_file == NULL)
 			params.password = NULL;
 		else if (services_password(conf->session_cache.password_file, password,

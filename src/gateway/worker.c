@@ -20,6 +20,7 @@
 #include "gateway/exchange/exchange.h"
 #include "gateway/front/conn.h"
 #include "gateway/origin/pool.h"
+#include "gateway/keycheck.h"
 #include "gateway/resolved.h"
 #include "gateway/roles.h"
 #include "gateway/services.h"
@@ -51,6 +52,7 @@ struct worker_process {
 	struct worker worker;
 	struct roles_given role;
 	struct services *services;
+	struct keycheck *keycheck; /* NULL: the master has seen to it, or another worker does */
 	struct channel *channel;
 	struct signals *signals;
 	struct deadline beat, full, patience, drain;
@@ -303,6 +305,9 @@ static void take_services(struct worker_process *p)
 	explicit_bzero(token, sizeof token);
 	if (p->services == NULL)
 		fatalx(EXIT_CONFIG, "%s", error);
+	if (p->role.slot == 0 && p->role.conf->key_service.servers.n > 0)
+		p->keycheck = keycheck_new(
+		    p->worker.loop, p->worker.keys, p->role.conf, NULL, NULL);
 }
 
 /* The self-signed chain of the quick form has no path: the one site's certificate file is a descriptor. */
@@ -359,6 +364,7 @@ static void unmake_rooms(struct worker_process *p)
 	accesslog_free(w->log);
 	sitectxs_free(w->tls);
 	secrets_free(w->secrets);
+	keycheck_free(p->keycheck);
 	services_free(p->services);
 	sites_free(w->sites);
 	pools_free(w->pools);

@@ -27,7 +27,7 @@
 	X(signatures, "sslgw_signatures_total")                                                    \
 	X(signatures_failed, "sslgw_signatures_failed_total")                                      \
 	X(signatures_shed, "sslgw_signatures_shed_total")                                          \
-	X(cache_found, "sslgw_session_cache_found_total")                                          \
+	X(cache_found, "sslgw_sessions_delivered_total")                                           \
 	X(cache_hits, "sslgw_session_cache_hits_total")                                            \
 	X(cache_misses, "sslgw_session_cache_misses_total")                                        \
 	X(cache_errors, "sslgw_session_cache_errors_total")                                        \

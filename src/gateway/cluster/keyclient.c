@@ -49,6 +49,7 @@ struct keyclient {
 	struct budget budget;
 	uint64_t answers[PEERS_MAX]; /* by slot: good signatures since a connection was made */
 	size_t servers_n;
+	struct endpoint servers[PEERS_MAX];
 	unsigned slot; /* who gave the answer that is being told */
 	struct keyclient_ask *free; /* linked by next */
 	size_t free_n;
@@ -173,6 +174,8 @@ int keyclient_servers(struct keyclient *kc, const struct endpoint *servers, size
 	if (peers_set(kc->peers, servers, n) == -1)
 		return -1;
 	kc->servers_n = n;
+	if (n > 0)
+		memcpy(kc->servers, servers, n * sizeof(*servers));
 	memset(kc->answers, 0, sizeof(kc->answers)); /* slots have moved */
 	peers_connect(kc->peers);
 	return 0;
@@ -181,6 +184,11 @@ int keyclient_servers(struct keyclient *kc, const struct endpoint *servers, size
 size_t keyclient_servers_n(const struct keyclient *kc)
 {
 	return kc->servers_n;
+}
+
+const struct endpoint *keyclient_server(const struct keyclient *kc, unsigned slot)
+{
+	return slot < kc->servers_n ? &kc->servers[slot] : NULL;
 }
 
 void keyclient_recheck(struct keyclient *kc)
@@ -360,8 +368,8 @@ struct keyclient_ask *keyclient_epoch_keys(struct keyclient *kc, struct bytes gr
 	return ask_begin(ka, why);
 }
 
-struct keyclient_ask *keyclient_keys(
-    struct keyclient *kc, uint32_t first, keyclient_cb done, void *arg, enum reason *why)
+struct keyclient_ask *keyclient_keys(struct keyclient *kc, uint32_t first, uint64_t avoid,
+    keyclient_cb done, void *arg, enum reason *why)
 {
 	struct keyclient_ask *ka = ask_new(kc, done, arg);
 	uint8_t payload[4];
@@ -370,6 +378,7 @@ struct keyclient_ask *keyclient_keys(
 	*why = REASON_MEMORY;
 	if (ka == NULL)
 		return NULL;
+	ka->avoid = avoid;
 	writer_u32(&w, first);
 	ka->len = keyless_build_custom(0, KEYLESS_FN_KEYS, NULL, bytes_of(payload, sizeof(payload)),
 	    ka->message, sizeof(ka->message));

@@ -48,6 +48,7 @@ void keyclient_free(struct keyclient *);
 /* Another set (names were resolved): slots change, questions in flight go on. 0, -1: no memory. */
 int keyclient_servers(struct keyclient *, const struct endpoint *, size_t n);
 size_t keyclient_servers_n(const struct keyclient *);
+const struct endpoint *keyclient_server(const struct keyclient *, unsigned slot); /* NULL: none */
 /* The deny list has changed: connections to servers on it close. */
 void keyclient_recheck(struct keyclient *);
 
@@ -62,7 +63,7 @@ struct keyclient_ask *keyclient_epoch_ids(
 /* Within a callback: who answered, the number of its endpoint. */
 unsigned keyclient_slot(const struct keyclient *);
 struct keyclient_ask *keyclient_keys(
-    struct keyclient *, uint32_t first, keyclient_cb, void *arg, enum reason *why);
+    struct keyclient *, uint32_t first, uint64_t avoid, keyclient_cb, void *arg, enum reason *why);
 void keyclient_cancel(struct keyclient_ask *);
 
 #endif

@@ -107,6 +107,8 @@ int master_check(const struct launch *launch)
 		check_keys(m);
 		status = m->status;
 	}
+	if (status == 0 && launch->live)
+		status = master_live(m->loop, m->plan->conf);
 	if (status == 0)
 		fprintf(stderr,
 		    "%s: the configuration is good: %zu sites, %zu certificates, %zu key files\n",

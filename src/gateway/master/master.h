@@ -11,6 +11,7 @@ struct launch {
 	const char *file; /* NULL: the quick form */
 	const char *listen, *backend, *cert, *key; /* quick form */
 	bool daemon;
+	bool live; /* -t: whom it would ask is asked, too */
 };
 
 /* Each returns the exit status of the program. */

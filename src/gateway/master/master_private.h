@@ -60,6 +60,8 @@ struct master {
 struct plan *master_plan(const struct launch *, struct conf_errors *);
 int master_runtime_dir(struct master *, const struct plan *); /* made; 0, -1: said in the log */
 int master_selfsigned(struct master *, const char *pem);
+/* -t --live: 0, or the exit status: what is not reached was said. The loop has run before. */
+int master_live(struct loop *, const struct gateway_conf *);
 void master_log_errors(const struct conf_errors *);
 
 void reload_ask(struct master *);
