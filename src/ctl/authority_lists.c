@@ -20,6 +20,9 @@
 	"from, "                                                                                   \
 	"until,\n# files. sslgwctl pki keeps it: current ones are renewed.\n"
 
+/* Instead of files: nobody renews it, but it is on record until it expires, to be denied. */
+#define FORGOTTEN "-"
+
 enum { TIME_TEXT = 32 };
 
 static const char *time_text(int64_t at, char text[static TIME_TEXT])
@@ -66,9 +69,11 @@ static struct issued *add(struct authority *a)
 	return more;
 }
 
-/* The last line of each prefix is the current one. */
+/* The last line of each prefix is the current one; of what was forgotten, none. */
 static void mark_current(struct authority *a, size_t last)
 {
+	if (strcmp(a->issued[last].prefix, FORGOTTEN) == 0)
+		return;
 	for (size_t i = 0; i < last; i++)
 		if (strcmp(a->issued[i].prefix, a->issued[last].prefix) == 0)
 			a->issued[i].current = false;
@@ -177,9 +182,20 @@ int authority_save(struct authority *a)
 
 int authority_forget(struct authority *a, const char *name)
 {
-	for (size_t i = 0; i < a->issued_n; i++)
-		if (strcmp(a->issued[i].name, name) == 0)
-			a->issued[i].current = false;
+	char *prefix;
+
+	for (size_t i = 0; i < a->issued_n; i++) {
+		if (strcmp(a->issued[i].name, name) != 0)
+			continue;
+		prefix = strdup(FORGOTTEN);
+		if (prefix == NULL) {
+			log_errorx("no memory");
+			return -1;
+		}
+		free(a->issued[i].prefix);
+		a->issued[i].prefix = prefix;
+		a->issued[i].current = false;
+	}
 	return authority_save(a);
 }
 

@@ -167,7 +167,7 @@ static void put_keysvc(const struct init *init, const struct part *part, FILE *o
 	fprintf(out, "listen = [ \"%s\" ];\n", part_address(part, address, sizeof(address)));
 	put_identity(part, "", out);
 	fprintf(out,
-	    "\n# The sites' private keys.\nkeys = [ \"private/\" ];\n"
+	    "\n# The sites' private keys.\nkeys = [ \"private\" ];\n"
 	    "# The secrets that session tickets are made with: shared with the peers, by "
 	    "themselves.\n"
 	    "cluster_secret_file = \"%s\";\n",

@@ -55,6 +55,14 @@ static enum state state_of_files(const struct authority *a, const struct issued 
 	return state;
 }
 
+/* As it was asked for: a certificate is valid from before its making. */
+static int64_t life_of(const struct issued *it)
+{
+	int64_t life_s = it->not_after - it->not_before - MKCERT_BACKDATE_S;
+
+	return life_s > 0 ? life_s : 1;
+}
+
 static enum state state_of(const struct authority *a, const struct issued *it, int64_t now)
 {
 	enum state files;
@@ -66,7 +74,7 @@ static enum state state_of(const struct authority *a, const struct issued *it, i
 		return files;
 	if (now >= it->not_after)
 		return EXPIRED;
-	return now >= it->not_before + (it->not_after - it->not_before) / 2 ? DUE : GOOD;
+	return it->not_after - now <= life_of(it) / 2 ? DUE : GOOD;
 }
 
 /* ---- renew */
@@ -138,14 +146,14 @@ static int check_names(const struct authority *a, int argc, char *const argv[])
 static int renew_one(struct authority *a, const struct issued *it)
 {
 	const struct replace_mode mode = { 0600, (uid_t)-1, (gid_t)-1 };
-	int64_t life_s = it->not_after - it->not_before - MKCERT_BACKDATE_S;
+	int64_t life_s = life_of(it);
 	char *name = strdup(it->name), *role = strdup(it->role), *prefix = strdup(it->prefix);
 	int rc = -1;
 
 	if (name == NULL || role == NULL || prefix == NULL)
 		log_errorx("no memory");
 	else
-		rc = authority_issue(a, name, role, life_s > 0 ? life_s : 1, prefix, &mode);
+		rc = authority_issue(a, name, role, life_s, prefix, &mode);
 	free(name);
 	free(role);
 	free(prefix);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #define PROGRAM "sslgwctl"
 
-enum { TIMEOUT_S = 5, TIMEOUT_MAX_S = 60 };
+enum { TIMEOUT_S = 5, TIMEOUT_MAX_S = 60, TRIES = 3, TRY_PAUSE_MS = 150 };
 enum { OPT_GATEWAY = 256, OPT_SNI, OPT_CERT, OPT_KEY, OPT_CA, OPT_TIMEOUT };
 
 static const char *const kind_names[KINDS_N] = { "TLS 1.2 ticket", "TLS 1.2 id", "TLS 1.3 ticket" };
@@ -128,7 +129,7 @@ static int find_gateway(const char *text, struct gateway *gateway)
 
 /* ---- the test */
 
-static void try_pair(
+static enum result try_once(
     struct selftest *test, struct probe *probe, enum kind kind, size_t from, size_t to)
 {
 	struct ssl_session_st *session = NULL;
@@ -137,6 +138,20 @@ static void try_pair(
 	if (result == RESULT_FULL)
 		result = probe_resume(probe, &test->gateways[to], kind, session);
 	probe_session_free(session);
+	return result;
+}
+
+/* A full handshake costs speed only, and one may happen: a connection to a cache was not up yet, a key
+ * changed just then. What happens each time is wrong. */
+static void try_pair(
+    struct selftest *test, struct probe *probe, enum kind kind, size_t from, size_t to)
+{
+	enum result result = try_once(test, probe, kind, from, to);
+
+	for (int i = 1; result == RESULT_FULL && i < TRIES; i++) {
+		poll(NULL, 0, TRY_PAUSE_MS);
+		result = try_once(test, probe, kind, from, to);
+	}
 	*result_at(test, kind, from, to) = (uint8_t)result;
 }
 

@@ -227,7 +227,9 @@ static enum result failed_handshake(struct attempt *attempt, int error)
 	else if (error == SSL_ERROR_SSL && version_refused()) {
 		set_why(attempt, "the version of TLS is refused", NULL);
 		return RESULT_NONE;
-	} else if (error == SSL_ERROR_SSL)
+	} else if (attempt->asks && attempt->probe->params.cert_file == NULL)
+		set_why(attempt, "it wants a client's certificate (--cert)", reason());
+	else if (error == SSL_ERROR_SSL)
 		set_why(attempt, "handshake", reason());
 	else
 		set_why(attempt, "the connection was closed within the handshake", NULL);
@@ -318,7 +320,11 @@ static enum result await_ticket(struct attempt *attempt)
 			return RESULT_FULL;
 	} while (rc == 1 || wait_more(attempt, rc, deadline, &error) == 0);
 	if (error == SSL_ERROR_SSL) {
-		set_why(attempt, "after the handshake", reason());
+		set_why(attempt,
+		    attempt->asks && attempt->probe->params.cert_file == NULL
+			? "it wants a client's certificate (--cert)"
+			: "after the handshake",
+		    reason());
 		return RESULT_FAILED;
 	}
 	set_why(attempt, "it gives no ticket", NULL);
