@@ -223,6 +223,13 @@ void cachesvc_stats(const struct cachesvc *c, struct store_stats *stats)
 	store_stats(c->store, stats);
 }
 
+void cachesvc_counts(const struct cachesvc *c, struct cachesvc_counts *counts)
+{
+	counts->connections = service_connections(c->service);
+	counts->run = c->commands.run;
+	counts->refused = c->commands.refused;
+}
+
 void cachesvc_free(struct cachesvc *c)
 {
 	if (c == NULL)

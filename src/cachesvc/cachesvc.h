@@ -34,6 +34,10 @@ void cachesvc_set_callers(struct cachesvc *, const uid_t *, size_t n);
 void cachesvc_recheck(struct cachesvc *, const struct tlsctx *); /* its deny list has changed */
 void cachesvc_drain(struct cachesvc *, void (*done)(void *arg), void *arg); /* no new connections */
 void cachesvc_stats(const struct cachesvc *, struct store_stats *);
+struct cachesvc_counts {
+	uint64_t connections, run, refused; /* now; commands, and those refused */
+};
+void cachesvc_counts(const struct cachesvc *, struct cachesvc_counts *);
 void cachesvc_free(struct cachesvc *);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/poison.h"
 
 #define AT(field) offsetof(struct cachesvc_conf, field)
+#define AT_ADMIN(field) AT(admin.field)
 
 static const struct conf_option options[] = {
 	{ "listen", CONF_STRINGS, NULL, NULL,
@@ -59,6 +60,7 @@ static const struct conf_option options[] = {
 	{ "idle_timeout", CONF_DURATION, NULL, "0s",
 	    "a connection that is idle for so long is closed; 0: never", 0, 86400e3,
 	    AT(idle_timeout), 0, 0 },
+	ADMINCONF_OPTIONS(AT_ADMIN),
 };
 enum { OPTIONS_N = sizeof(options) / sizeof(options[0]) };
 
@@ -177,6 +179,7 @@ struct cachesvc_conf *cachesvc_conf_new(
 		if (!embedded)
 			check_listen(conf, errors);
 	}
+	adminconf_check(&conf->admin, errors);
 	if (conf_errors_n(errors) == 0)
 		return conf;
 	cachesvc_conf_free(conf);

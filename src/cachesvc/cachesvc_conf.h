@@ -10,6 +10,7 @@
 
 #include "base/conf.h"
 #include "net/endpoint.h"
+#include "proc/adminconf.h"
 
 enum { CACHESVC_CALLERS_MAX = 16, CACHESVC_LISTEN_MAX = 64 };
 
@@ -26,6 +27,7 @@ struct cachesvc_conf {
 	uint64_t max_memory; /* bytes, of all there is */
 	int64_t connections;
 	uint64_t idle_timeout; /* 0: none */
+	struct adminconf admin; /* not embedded */
 };
 
 /* NULL: errors say why. */

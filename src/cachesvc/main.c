@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "cachesvc/cachesvc.h"
 #include "cachesvc/standalone.h"
+#include "cachesvc/status.h"
 #include "net/libraries.h"
 #include "proc/channel.h"
 #include "proc/inherited.h"
@@ -28,7 +29,7 @@
 #define PROGRAM "sslgw-cachesvc"
 #define DEFAULT_FILE SYSCONFDIR "/cachesvc.conf"
 
-enum { TOKEN_BYTES = 32, OWN_FDS = 32, OPT_HELP = 256, OPT_HELP_CONFIG };
+enum { TOKEN_BYTES = 32, OWN_FDS = 32 + ADMIN_CONNS_MAX, OPT_HELP = 256, OPT_HELP_CONFIG };
 
 struct run {
 	const char *file;
@@ -43,6 +44,8 @@ struct run {
 	int fds[CACHESVC_LISTEN_MAX],
 	    fds_n; /* listening: those of listen, then those of listen_plain */
 	struct tlsctx *tls; /* NULL: none */
+	struct adminconf_sockets admin;
+	struct status *status; /* the admin address; embedded: NULL */
 	uint32_t connections;
 	bool stopping;
 	struct standalone_secret secret; /* until the service has it */
@@ -220,7 +223,7 @@ static int take_over(struct run *run, const struct cachesvc_conf *conf)
 			on_denied(run);
 		rc = 0;
 	}
-	explicit_bzero(&secret, sizeof(secret));
+	explicit_bzero(secret.text, sizeof(secret.text));
 	return rc;
 }
 
@@ -259,6 +262,23 @@ static void on_signal(void *arg, int signo)
 		stop(arg);
 }
 
+static void reload_cb(void *arg)
+{
+	reload(arg);
+}
+
+static void drain_cb(void *arg)
+{
+	stop(arg);
+}
+
+static bool draining_cb(void *arg)
+{
+	const struct run *run = arg;
+
+	return run->stopping;
+}
+
 static void on_message(void *arg, char *text, int *fds, int fds_n)
 {
 	for (int i = 0; i < fds_n; i++)
@@ -290,6 +310,29 @@ static void open_sockets(struct run *run, const struct conf_strings *list)
 	}
 }
 
+static void open_admin(struct run *run)
+{
+	char folder[256];
+
+	if (adminconf_open(&run->admin, &run->conf->admin,
+		adminconf_runtime_folder(folder, sizeof(folder))) != 0)
+		fatalx(EXIT_RUNTIME, "not started");
+}
+
+static void start_status(struct run *run)
+{
+	struct status_params params = { .cachesvc = run->cachesvc,
+		.conf = &run->conf->admin,
+		.reload = reload_cb,
+		.drain = drain_cb,
+		.draining = draining_cb,
+		.arg = run };
+
+	run->status = status_new(run->loop, &params, &run->admin);
+	if (run->status == NULL)
+		fatalx(EXIT_RUNTIME, "no memory for the admin address");
+}
+
 /* Sockets and limits: what may take rights that go next. Secrets have been read by then. */
 static void take_what_needs_rights(struct run *run)
 {
@@ -303,6 +346,7 @@ static void take_what_needs_rights(struct run *run)
 		standalone_warn(run->conf);
 		open_sockets(run, &run->conf->listen);
 		open_sockets(run, &run->conf->listen_plain);
+		open_admin(run);
 	}
 	run->connections = connections_of(run->conf);
 }
@@ -325,7 +369,7 @@ static void start(struct run *run)
 	if (run->cachesvc == NULL)
 		fatal(EXIT_RUNTIME, "max_memory: cannot have %llu bytes",
 		    (unsigned long long)params.max_memory);
-	explicit_bzero(&run->secret, sizeof(run->secret));
+	explicit_bzero(run->secret.text, sizeof(run->secret.text));
 	run->signals = signals_new(run->loop, signals, on_signal, run);
 	if (run->embedded)
 		run->channel = channel_new(run->loop, run->channel_fd, &channel_events, run);
@@ -365,6 +409,11 @@ static void serve(struct run *run)
 		if (cachesvc_listen(run->cachesvc, run->fds[i], tls_of(run, i)) != 0)
 			fatal(EXIT_RUNTIME, "no memory to listen");
 	}
+	if (!run->embedded && run->admin.address[0] != '\0')
+		snprintf(ready + strlen(ready), sizeof(ready) - strlen(ready), " admin http://%s",
+		    run->admin.address);
+	if (!run->embedded)
+		start_status(run);
 	if (run->embedded)
 		channel_send(run->channel, NULL, 0, "ready");
 	else
@@ -377,12 +426,16 @@ static void serve(struct run *run)
 static void finish(struct run *run)
 {
 	channel_free(run->channel);
+	status_free(run->status);
 	signals_free(run->signals);
 	cachesvc_free(run->cachesvc);
 	tlsctx_free(run->tls);
 	loop_free(run->loop);
-	if (!run->embedded)
+	if (!run->embedded) {
 		standalone_unlink(&run->conf->listen);
+		if (run->admin.path[0] != '\0')
+			unlink(run->admin.path);
+	}
 	cachesvc_conf_free(run->conf);
 }
 
@@ -411,7 +464,7 @@ static int run_service(struct run *run, bool check, bool dump)
 		return EXIT_CONFIG;
 	if (check) {
 		printf("%s: the configuration is good\n", run->file);
-		explicit_bzero(&run->secret, sizeof(run->secret));
+		explicit_bzero(run->secret.text, sizeof(run->secret.text));
 		tlsctx_free(run->tls);
 		cachesvc_conf_free(run->conf);
 		return 0;
