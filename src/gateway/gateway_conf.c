@@ -23,6 +23,7 @@
 #define ROUTE(field) .at = offsetof(struct route_conf, field)
 #define POOL(field) .at = offsetof(struct pool_conf, field)
 #define SERVER(field) .at = offsetof(struct server_conf, field)
+#define ADMIN(field) offsetof(struct gateway_conf, admin.field)
 #define IDENTITY(group)                                                                            \
 	{ .path = #group ".identity",                                                              \
 		.type = CONF_PATH,                                                                 \
@@ -380,6 +381,7 @@ static const struct conf_option options[] = {
 	    .def = "combined",
 	    TOP(access_log.format),
 	    .help = "combined" },
+	ADMINCONF_OPTIONS(ADMIN),
 	{ .path = "workers",
 	    .type = CONF_INTEGER,
 	    .def = "0",

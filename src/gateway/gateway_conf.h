@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/conf.h"
+#include "proc/adminconf.h"
 
 enum listener_mode { LISTENER_TLS, LISTENER_REDIRECT, LISTENER_PLAIN };
 enum tls_profile { TLS_PROFILE_MODERN, TLS_PROFILE_INTERMEDIATE, TLS_PROFILE_LEGACY };
@@ -126,6 +127,7 @@ struct gateway_conf {
 		char *file; /* a path, "stderr", NULL: none */
 		char *format; /* "combined" */
 	} access_log;
+	struct adminconf admin;
 	char *
 	    services_dir; /* where sslgw-keysvc and sslgw-cachesvc lie; NULL: beside sslgw, then sbindir */
 	char *runtime_dir; /* NULL: RUNDIR, or a folder made for the run */
