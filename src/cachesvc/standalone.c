@@ -115,7 +115,7 @@ int standalone_secret(const struct cachesvc_conf *conf, struct standalone_secret
 	log_errorx("%s: password_file %s: the first line has to have %d to %d bytes",
 	    conf_where(&conf->password_file), file, STANDALONE_PASSWORD_MIN,
 	    STANDALONE_PASSWORD_MAX);
-	explicit_bzero(secret, sizeof(*secret));
+	explicit_bzero(secret->text, sizeof(secret->text));
 	return -1;
 }
 
