@@ -19,25 +19,6 @@
 
 #define DEFAULT_NAME "admin.sock"
 
-void adminconf_check(const struct adminconf *conf, struct conf_errors *errors)
-{
-	struct endpoint at;
-
-	if (conf->address != NULL &&
-	    (endpoint_parse(&at, conf->address) != 0 || at.addr.ss_family == AF_UNIX))
-		conf_reject(errors, &conf->address,
-		    "\"%s\" cannot be listened on: write admin = { address = \"127.0.0.1:9901\"; "
-		    "}",
-		    conf->address);
-	if (conf->socket != NULL &&
-	    strlen(conf->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		conf_reject(errors, &conf->socket,
-		    "the path of a Unix socket has at most %zu bytes: choose a shorter one",
-		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	if (conf->names.n > ADMIN_NAMES_MAX)
-		conf_reject(errors, &conf->names, "more than %d names", ADMIN_NAMES_MAX);
-}
-
 static bool is_loopback(const struct endpoint *e)
 {
 	const struct sockaddr_in *in = (const void *)&e->addr;
