@@ -437,13 +437,14 @@ def test_the_quick_form_survives_the_end_of_its_key_process(bed, ctx):
     assert client.get(gw.port, loose)[0].status == 200
     with client.Client(gw.port, loose) as c:
         first = c.certificate()
+    workers = len(gw.workers())
     os.kill(gw.key_process(), signal.SIGKILL)
 
     def renewed():
         with client.Client(gw.port, loose) as c:
             return c.get("/").status == 200 and c.certificate() != first
     wait.until(renewed, 15, "service with another certificate", every=0.1)
-    calm(gw, len(gw.workers()))
+    calm(gw, workers)
     assert all(client.get(gw.port, loose)[0].status == 200 for _ in range(8))
 
 
