@@ -155,6 +155,25 @@ def test_a_ca_taken_away_ends_the_sessions_of_its_clients(bed, ctx, pki, version
     assert isinstance(enter(gw, c, session), str)
 
 
+@pytest.mark.parametrize("version, resumption", [("1.2", "stateful"), ("1.3", "tickets")])
+def test_renewing_every_second_does_not_outlive_the_lifetime_of_the_first_authentication(bed, ctx, pki, version, resumption):
+    """Each visit brings the newest session. Past the lifetime the client proves again who it is, and is told the same."""
+    gw, back = gateway(bed, pki, resumption=resumption, session_lifetime="3s")
+    c, session, resumed, told = ctx(version=version, identity=pki.client("alice")), None, [], []
+
+    def visit():
+        nonlocal session
+        got, facts, newer = enter(gw, c, session)
+        assert got.status == 200
+        session = newer or session
+        resumed.append(facts[2])
+        told.append(ssl_headers(back.seen[-1]))
+        return len(resumed) >= 6
+    wait.until(visit, 20, "six visits", every=1.0)
+    assert resumed[:2] == [False, True] and False in resumed[2:5], resumed
+    assert all(t == told[0] for t in told)
+
+
 def test_nothing_in_a_certificate_can_break_a_header(bed, ctx, pki):
     gw, back = gateway(bed, pki)
     nasty = x509.Name([

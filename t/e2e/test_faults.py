@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bed import client, http1, proc, wait
+from bed import client, hello, http1, proc, wait
 
 FULL = {"version": "1.3"}
 
@@ -135,6 +135,33 @@ def test_the_key_process_dies_or_hangs(bed, ctx, sign):
             assert gw.key_process() != victim
     wait.until(lambda: gw.counter("sslgw_handshakes_open") == 0, 10, "no handshake is left")
     assert gw.counter("sslgw_fibres_open") == 0 and gw.counter("sslgw_service_asks_open") == 0
+
+
+@pytest.mark.parametrize("resumption, version", [("tickets", "1.3"), ("tickets", "1.2"), ("stateful", "1.3")])
+def test_a_flood_of_full_handshakes_does_not_touch_resumed_ones(bed, ctx, resumption, version):
+    """Far more than may wait, for a key process that does not answer."""
+    gw = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption=resumption)], workers=1, limits={"handshakes": 40}))
+    c = ctx(version=version)
+    _, _, session = client.get(gw.port, c)
+    with client.Client(gw.port, c) as open_connection:
+        assert open_connection.get("/").status == 200
+        os.kill(gw.key_process(), signal.SIGSTOP)
+        flood = [hello.Raw(gw.port) for _ in range(150)]
+        for n, raw in enumerate(flood):
+            raw.send(hello.record(hello.hello("localhost", tls13=n % 2 == 0)))
+        for _ in range(5):
+            began = time.monotonic()
+            got, facts, newer = client.get(gw.port, c, session=session)
+            assert got.status == 200 and facts[2]
+            session = newer or session
+            assert open_connection.get("/").status == 200
+            assert time.monotonic() - began < 1
+        wait.until(lambda: gw.counter("sslgw_handshakes_open") == 0, 5, "the flood's end")
+        assert gw.counter("sslgw_fibres_open") == 0 and gw.counter("sslgw_service_asks_open") == 0
+        os.kill(gw.key_process(), signal.SIGCONT)
+        for raw in flood:
+            raw.close()
+    wait.until(lambda: full_handshake(gw, c)[0], 4, "full handshakes once the key process goes on")
 
 
 @pytest.mark.parametrize("resumption", ["tickets", "stateful"])
