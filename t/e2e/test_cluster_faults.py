@@ -1,0 +1,201 @@
+"""One of two key servers, or of two caches, is killed, stopped, started again or talks rubbish: nobody notices. All
+key servers gone: full handshakes fail at once, resumptions go on, and all is well again without a restart."""
+import itertools
+import os
+import signal
+import ssl
+import threading
+import time
+
+import pytest
+
+from bed import client, cluster, wait
+
+LOAD_S = float(os.environ.get("SSLGW_FAULT_SECONDS", "3"))
+FAULTS = ("kill", "stop", "restart", "rubbish", "silence", "slow")
+
+
+class Load:
+    """Two threads of new and of resumed connections to all gateways in turn; each that fails is kept."""
+
+    def __init__(self, farm, ctx, hosts=("localhost", "stateful.localhost")):
+        self.farm, self.hosts = farm, hosts
+        self.contexts = [ctx(version="1.3"), ctx(version="1.2", tickets=False)]
+        self.failed, self.done, self.resumed, self.longest, self.over = [], 0, 0, 0.0, False
+        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(2)]
+
+    def run(self, number):
+        ports = self.farm.ports()
+        for _ in range(number):
+            next(ports)
+        for n in itertools.count():
+            if self.over:
+                return
+            ctx, host, session = self.contexts[(n + number) % 2], self.hosts[n // 2 % len(self.hosts)], None
+            for _ in range(2):
+                began = time.monotonic()
+                try:
+                    got, facts, session = client.get(next(ports), ctx, sni=host, session=session)
+                    assert got.status == 200
+                    self.resumed += facts[2]
+                except (OSError, AssertionError) as e:
+                    self.failed.append(f"{host}: {e!r} after {time.monotonic() - began:.3f} s")
+                self.done += 1
+                self.longest = max(self.longest, time.monotonic() - began)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        wait.until(lambda: self.done > 4, 10, "the load runs")
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        for t in self.threads:
+            t.join(30)
+
+
+@pytest.fixture(scope="module")
+def farm(shared):
+    backend = shared.backend()
+    sites = [shared.site("localhost"), shared.site("stateful.localhost", resumption="stateful")]
+    return cluster.Cluster(shared, backend.address, gateways=2, sites=sites, ways=True, balancer=False).start()
+
+
+def spoil(part, way, fault):
+    if fault == "kill":
+        part.kill()
+    elif fault == "stop":
+        part.signal(signal.SIGSTOP)
+    elif fault == "restart":
+        part.restart()
+    elif fault == "rubbish":
+        way.rubbish = True
+    elif fault == "silence":
+        way.silent = True
+    else:
+        way.delay = 0.2
+
+
+def mend(part, way):
+    way.rubbish = way.silent = False
+    way.delay = 0.0
+    if part.alive():
+        part.signal(signal.SIGCONT)
+    else:
+        part.start()
+
+
+@pytest.fixture
+def whole(farm):
+    """All parts run and are known to, before and after a test."""
+    yield farm
+    for part, way in zip((*farm.keys, *farm.caches), (*farm.key_ways, *farm.cache_ways)):
+        mend(part, way)
+
+
+def is_well(farm, ctx):
+    """A full handshake and a resumption elsewhere succeed at each gateway."""
+    def well():
+        for gateway in farm.gateways:
+            for options in ({"version": "1.3"}, {"version": "1.2", "tickets": False}):
+                got, _, session = client.get(gateway.port, ctx(**options), sni="localhost")
+                assert got.status == 200
+                other = next(g for g in farm.gateways if g is not gateway)
+                assert client.get(other.port, ctx(**options), sni="localhost", session=session)[1][2]
+        return True
+    wait.until(well, 10, "all is well", every=0.1)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("service", ["keys", "caches"])
+def test_one_of_two_servers_fails_and_nobody_notices(whole, ctx, service, fault):
+    is_well(whole, ctx)
+    part, way = (whole.keys[0], whole.key_ways[0]) if service == "keys" else (whole.caches[0], whole.cache_ways[0])
+    with Load(whole, ctx) as load:
+        spoil(part, way, fault)
+        time.sleep(LOAD_S)
+        mend(part, way)
+        time.sleep(LOAD_S / 3)
+    assert not load.failed, f"{len(load.failed)} of {load.done} failed: {load.failed[:5]}"
+    assert load.done > 20 and load.resumed > load.done / 4, f"{load.resumed} of {load.done} resumed"
+    assert load.longest < 3
+
+
+def full_handshake(port, ctx):
+    """(True, seconds), or what failed it and after how long."""
+    began = time.monotonic()
+    try:
+        got, _, _ = client.get(port, ctx, sni="localhost")
+        assert got.status == 200
+        return True, time.monotonic() - began
+    except (ssl.SSLError, OSError) as e:
+        return e, time.monotonic() - began
+
+
+def test_without_key_servers_full_handshakes_fail_at_once_and_resumptions_go_on(whole, ctx):
+    is_well(whole, ctx)
+    sessions = [client.get(g.port, ctx(version="1.3"), sni="localhost")[2] for g in whole.gateways]
+    for part in whole.keys:
+        part.kill()
+
+    def all_fail_fast():
+        for g in whole.gateways:
+            result, took = full_handshake(g.port, ctx(version="1.3"))
+            if result is True or took > 0.1:
+                return False
+        return True
+    wait.until(all_fail_fast, 15, "the breakers are open", every=0.05)
+    for g in whole.gateways:
+        for _ in range(10):
+            result, took = full_handshake(g.port, ctx(version="1.3"))
+            assert isinstance(result, ssl.SSLError) and "ALERT" in str(result).upper(), repr(result)
+            assert took < 0.1, f"{took:.3f} s"
+    for g, session in zip(whole.gateways, reversed(sessions)):
+        got, facts, _ = client.get(g.port, ctx(version="1.3"), sni="localhost", session=session)
+        assert got.status == 200 and facts[2]
+    for part in whole.keys:
+        part.start()
+    began = time.monotonic()
+    wait.until(lambda: all(full_handshake(g.port, ctx(version="1.3"))[0] is True for g in whole.gateways), 10,
+               "full handshakes again", every=0.05)
+    assert time.monotonic() - began < 3
+
+
+def test_without_caches_handshakes_are_full(whole, ctx):
+    is_well(whole, ctx)
+    _, _, session = client.get(whole.gateways[0].port, ctx(version="1.3"), sni="stateful.localhost")
+    for part in whole.caches:
+        part.kill()
+    for g in whole.gateways:
+        for _ in range(5):
+            began = time.monotonic()
+            got, facts, _ = client.get(g.port, ctx(version="1.3"), sni="stateful.localhost", session=session)
+            assert got.status == 200 and not facts[2]
+            assert time.monotonic() - began < 0.5
+    for part in whole.caches:
+        part.start()
+
+    def resumes():
+        _, _, kept = client.get(whole.gateways[0].port, ctx(version="1.3"), sni="stateful.localhost")
+        return client.get(whole.gateways[1].port, ctx(version="1.3"), sni="stateful.localhost", session=kept)[1][2]
+    wait.until(resumes, 5, "sessions are kept again", every=0.1)
+
+
+def test_a_reload_takes_other_servers_and_a_renewed_identity(whole, ctx):
+    is_well(whole, ctx)
+    gateway = whole.gateways[0]
+    former = dict(gateway.settings)
+    with Load(whole, ctx) as load:
+        whole.ids.run("issue", whole.ids.folder, "gw1", "--role", "gateway", "--force")
+        gateway.write({**former, "key_service": {**former["key_service"], "servers": former["key_service"]["servers"][1:]}})
+        gateway.process.send_signal(signal.SIGHUP)
+        wait.until(lambda: "reload done" in gateway.output(), 20, "the reload")
+        whole.keys[0].kill()
+        time.sleep(1)
+    assert not load.failed, f"{len(load.failed)} of {load.done} failed: {load.failed[:5]}"
+    mend(whole.keys[0], whole.key_ways[0])
+    gateway.write(former)
+    gateway.process.send_signal(signal.SIGHUP)
+    wait.until(lambda: gateway.output().count("reload done") == 2, 20, "the reload back")
+    is_well(whole, ctx)
