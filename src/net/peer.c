@@ -175,6 +175,8 @@ void peer_up(struct peer *peer)
 	struct ask *ask;
 
 	peer_set_state(peer, PEER_UP, peers->params.ping_ms);
+	peer->lost = false;
+	peers_settle(peers);
 	if (peer->told)
 		log_info("%s %s: answers again", peers->params.name,
 		    peer_text(peer, text, sizeof(text)));
@@ -301,8 +303,8 @@ static uint32_t wait_of(struct peer *peer)
 	struct peers *peers = peer->peers;
 	uint32_t wait = jittered(peer, peer->backoff_ms), spread;
 
-	if (peers->n > 2 && peers_others_up(peers, peer)) {
-		spread = (uint32_t)(peers->n - 1) * PEER_SPREAD_MS;
+	if (peers->n > PEER_SPREAD_FROM && peers_others_up(peers, peer)) {
+		spread = (uint32_t)(peers->n - PEER_SPREAD_FROM) * PEER_SPREAD_MS;
 		if (spread > PEER_SPREAD_MAX_MS)
 			spread = PEER_SPREAD_MAX_MS;
 		spread = peers_chance(peers) % (spread + 1);
@@ -332,6 +334,9 @@ void peer_lost(struct peer *peer, enum peers_result result, const char *why)
 	if (was_up && result == PEERS_PROTOCOL)
 		peer_distrust(peer);
 	peer_set_state(peer, PEER_WAITING, wait);
+	peer->lost = true;
+	if (!peer->leaving && !peer->peers->freed)
+		peers_settle(peer->peers);
 	/* Each lost ask is a failure; an idle connection that was of use and is closed is none. */
 	if (!peer_end_asks(peer, result) && (!was_up || result == PEERS_PROTOCOL || !peer->replied))
 		peer_failed(peer);

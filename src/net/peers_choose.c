@@ -1,6 +1,6 @@
 /*
  * peers_choose.c: whom to ask. PEERS_ANY keeps to few servers, those that rank first for this worker;
- * one whose breaker is open gives its place to the next, until it is back. PEERS_RANK goes by the
+ * for one that is lost, or whose breaker is open, the next one stands in until it is back. PEERS_RANK goes by the
  * name alone. And hedging: an ask that is not answered when most are goes to a second server too.
  */
 #include <assert.h>
@@ -17,7 +17,7 @@ enum {
 	HEDGE_PERMILLE = 950, /* of the answers have come by then */
 };
 
-/* Those that are worth a connection now. */
+/* Those that are worth a connection now. One that is lost is, and takes nobody's place. */
 void peers_settle(struct peers *peers)
 {
 	size_t max = peers->params.connections_max, taken = 0;
@@ -28,7 +28,7 @@ void peers_settle(struct peers *peers)
 		struct peer *peer = peers->at[peers->order[r]];
 
 		peer->wanted = taken < max && !breaker_is_open(&peer->breaker);
-		taken += peer->wanted;
+		taken += peer->wanted && !peer->lost;
 		if (peer->wanted && peers->started)
 			peer_connect(peer);
 	}

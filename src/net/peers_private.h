@@ -21,8 +21,10 @@ enum {
 	PEER_LATE_MAX = 64, /* slots that wait for an answer nobody wants: closes */
 	PEER_OWN_ASKS = 8, /* hello, pings and probes beside in_flight_max */
 	PEER_TCP_TIMEOUT_MS = 3000, /* TCP_USER_TIMEOUT */
-	/* A fleet comes back over so long, where others answer meanwhile: for each server of the set. */
-	PEER_SPREAD_MS = 500,
+	/* A fleet comes back over so long, where others answer meanwhile: the longer the more servers
+	 * there are, since a large set has many callers. */
+	PEER_SPREAD_FROM = 4, /* servers; up to so many: no longer than the back-off */
+	PEER_SPREAD_MS = 500, /* for each above */
 	PEER_SPREAD_MAX_MS = 10 * 1000,
 	PEER_REST_MS = 10 * 1000, /* without an ask: a connection that is not wanted closes */
 	PEER_PROBE_WAIT_MS =
@@ -91,6 +93,7 @@ struct peer {
 	enum peer_state state;
 	bool wanted; /* PEERS_ANY: of the few that this worker keeps to */
 	bool distrusted; /* its answers made no sense: only one that does makes good */
+	bool lost; /* until it is up again */
 	bool replied; /* something was answered on this connection */
 	bool leaving; /* no longer of the set: goes when its last ask is over */
 	bool blocked; /* output is above high water */
@@ -148,7 +151,8 @@ uint32_t peers_chance(struct peers *);
 
 /* peers_choose.c */
 void peers_rank(struct peers *); /* after the set has changed */
-void peers_settle(struct peers *); /* after that, and when a breaker has: who is wanted */
+void peers_settle(struct peers
+	*); /* after that, and when a peer is lost, up, or its breaker turns: who is wanted */
 bool peers_others_up(const struct peers *, const struct peer *than);
 /* NULL: none can be asked, *why says why. */
 struct peer *peers_choose(struct peers *, const struct peers_choice *, enum peers_why *why);
