@@ -49,6 +49,13 @@ static struct world {
 	char said[EPOCHS_TEXT_MAX];
 } w;
 
+/* In place of libc's: a year of files is written in a second. */
+int fsync(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
 /* ---- the wire: linked in place of exchange.c. Peers are all servers, oneself too, in their order. */
 
 struct exchange *exchange_new(struct loop *loop, const struct exchange_params *params)

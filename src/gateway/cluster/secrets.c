@@ -1,7 +1,11 @@
 /*
- * secrets.c: keeps each group's epoch keys fresh by polling the key service, and wipes them when
- * they are void. Called by ticket and session through the two look-ups. The wall clock decides
- * nothing here: an operator who sets it does not end a session.
+ * secrets.c: keeps each group's epoch keys fresh and wipes them when they are void. Called by ticket
+ * and session through the two look-ups. The wall clock decides nothing here: an operator who sets it
+ * does not end a session.
+ *
+ * Two key servers are asked where there are two, and the Rule is applied to what both have. Every 30 s
+ * they are asked for ids: what is revoked goes at once, and a generation that is not known yet has the
+ * keys fetched; else they are fetched once an epoch, when the next one's are missing.
  */
 #include "config.h"
 
@@ -19,14 +23,17 @@
 
 /* Answers count in whole seconds, so between two of them an epoch may end before the next begins. */
 enum { SECRETS_GAP_MS = 2000 };
+enum { SERVERS_ASKED = 2 };
 
 struct group {
 	struct secrets *secrets;
 	const char *name; /* conf's */
 	struct epoch_set set;
 	struct keyclient_ask *ask; /* in flight */
-	struct deadline poll;
+	struct deadline retry; /* set: the first server did not answer */
 	uint32_t retry_ms;
+	bool second; /* ask is the second server's */
+	bool stale; /* a server names a generation whose keys are not here */
 	bool answered; /* once, ever */
 	bool said_missing; /* the log knows that there is no current key */
 };
@@ -37,6 +44,13 @@ struct secrets {
 	struct group *groups;
 	size_t n;
 	struct epoch_set *incoming; /* scratch: too large for a stack */
+	struct deadline poll;
+	struct keyclient_ask *ids_ask; /* in flight */
+	struct epoch_ids *ids; /* SERVERS_ASKED, of this poll */
+	size_t ids_n;
+	unsigned ids_slot; /* of the first */
+	uint64_t differ_since; /* ms of CLOCK_BOOTTIME; 0: they agree */
+	bool said_differ;
 	struct deadline turn; /* when time alone changes what is current or accepted */
 	struct later tell_ready;
 	void (*changed)(void *arg);
@@ -45,6 +59,8 @@ struct secrets {
 	void *ready_arg;
 };
 
+static void answered_cb(void *arg, enum reason, struct bytes);
+static void ids_cb(void *arg, enum reason, struct bytes);
 static void poll_cb(struct deadline *);
 static void turn_cb(struct deadline *);
 
@@ -134,53 +150,210 @@ bool secrets_ready(const struct secrets *s)
 	return true;
 }
 
-static void answered_cb(void *arg, enum reason reason, struct bytes answer)
-{
-	struct group *g = arg;
-	struct secrets *s = g->secrets;
-	uint64_t server_unix;
+/* ---- keys */
 
-	g->ask = NULL;
-	if (reason == REASON_NONE &&
-	    epoch_answer_parse(answer, boottime_ms(), s->incoming, &server_unix) != PARSE_OK)
-		reason = REASON_SERVICE_PROTOCOL;
-	if (reason != REASON_NONE) {
-		g->retry_ms = g->retry_ms == 0 ? SECRETS_FIRST_MS : 2 * g->retry_ms;
-		if (g->retry_ms > SECRETS_RETRY_MAX_MS)
-			g->retry_ms = SECRETS_RETRY_MAX_MS;
-		if (reason == REASON_KEY_REFUSED && !g->answered)
-			log_warnx("group %s: the key service gives this gateway no epoch keys: its "
-				  "policy "
-				  "must name the group",
-			    g->name);
-		deadline_set(s->loop, &g->poll, g->retry_ms, poll_cb);
-		return;
-	}
-	if (epoch_set_merge(&g->set, s->incoming, boottime_ms()) == -1)
-		log_warnx("group %s: more epoch keys than fit: the newest are missing", g->name);
-	epoch_set_clear(s->incoming);
-	g->answered = true;
-	g->retry_ms = 0;
-	deadline_set(s->loop, &g->poll, SECRETS_POLL_MS, poll_cb);
-	tell_changed(s);
-	if (s->ready != NULL && secrets_ready(s))
-		loop_later(s->loop, &s->tell_ready, tell_ready_later);
+static void fetch_again(struct deadline *);
+
+static void fetch_later(struct group *g, uint32_t ms)
+{
+	deadline_set(g->secrets->loop, &g->retry, ms, fetch_again);
 }
 
-static void poll_group(struct group *g)
+static void fetch(struct group *g)
 {
 	struct secrets *s = g->secrets;
 	enum reason why;
 
 	assert(g->ask == NULL);
+	g->second = g->stale = false;
 	g->ask = keyclient_epoch_keys(s->keys, bytes_str(g->name), 0, answered_cb, g, &why);
 	if (g->ask == NULL)
-		deadline_set(s->loop, &g->poll, SECRETS_RETRY_MAX_MS / 4, poll_cb);
+		fetch_later(g, SECRETS_RETRY_MAX_MS / 4);
+}
+
+static void fetch_again(struct deadline *d)
+{
+	fetch(CONTAINER_OF(d, struct group, retry));
+}
+
+/* The union with another server's answer; one that fails now is asked again in the next round. */
+static void fetch_second(struct group *g, unsigned first)
+{
+	struct secrets *s = g->secrets;
+	enum reason why;
+
+	if (g->second || keyclient_servers_n(s->keys) < SERVERS_ASKED)
+		return;
+	g->second = true;
+	g->ask = keyclient_epoch_keys(
+	    s->keys, bytes_str(g->name), UINT64_C(1) << first, answered_cb, g, &why);
+}
+
+static void fetch_failed(struct group *g, enum reason reason)
+{
+	if (g->second)
+		return;
+	g->retry_ms = g->retry_ms == 0 ? SECRETS_FIRST_MS : 2 * g->retry_ms;
+	if (g->retry_ms > SECRETS_RETRY_MAX_MS)
+		g->retry_ms = SECRETS_RETRY_MAX_MS;
+	if (reason == REASON_KEY_REFUSED && !g->answered)
+		log_warnx("group %s: the key service gives this gateway no epoch keys: its "
+			  "policy must name the group",
+		    g->name);
+	fetch_later(g, g->retry_ms);
+}
+
+static void answered_cb(void *arg, enum reason reason, struct bytes answer)
+{
+	struct group *g = arg;
+	struct secrets *s = g->secrets;
+	uint64_t server_unix, now = boottime_ms();
+
+	g->ask = NULL;
+	if (reason == REASON_NONE &&
+	    epoch_answer_parse(answer, now, s->incoming, &server_unix) != PARSE_OK)
+		reason = REASON_SERVICE_PROTOCOL;
+	if (reason != REASON_NONE) {
+		fetch_failed(g, reason);
+		return;
+	}
+	if (epoch_set_merge(&g->set, s->incoming, now) == -1)
+		log_warnx("group %s: more epoch keys than fit: the newest are missing", g->name);
+	epoch_set_clear(s->incoming);
+	g->answered = true;
+	g->retry_ms = 0;
+	fetch_second(g, keyclient_slot(s->keys));
+	tell_changed(s);
+	if (s->ready != NULL && secrets_ready(s))
+		loop_later(s->loop, &s->tell_ready, tell_ready_later);
+}
+
+/* ---- ids */
+
+static bool has_next(const struct epoch_set *set, uint64_t now)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->at[i].current_at > now)
+			return true;
+	}
+	return false;
+}
+
+static bool has_id(uint8_t (*ids)[EPOCH_ID_LEN], size_t n, const uint8_t *id)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(ids[i], id, EPOCH_ID_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* In any order: the lists have no id twice. */
+static bool same_list(
+    uint8_t (*a)[EPOCH_ID_LEN], size_t a_n, uint8_t (*b)[EPOCH_ID_LEN], size_t b_n)
+{
+	for (size_t i = 0; i < a_n; i++) {
+		if (!has_id(b, b_n, a[i]))
+			return false;
+	}
+	return a_n == b_n;
+}
+
+static void compare(struct secrets *s)
+{
+	struct epoch_ids *a = &s->ids[0], *b = &s->ids[1];
+	uint64_t now = boottime_ms();
+
+	if (s->ids_n < SERVERS_ASKED)
+		return; /* one of them is down: neither the same nor another */
+	if (same_list(a->at, a->n, b->at, b->n) &&
+	    same_list(a->revoked, a->revoked_n, b->revoked, b->revoked_n)) {
+		if (s->said_differ)
+			log_info("the key servers agree about ticket keys again");
+		s->differ_since = 0;
+		s->said_differ = false;
+		return;
+	}
+	if (s->differ_since == 0)
+		s->differ_since = now;
+	if (s->said_differ || now - s->differ_since < SECRETS_DIFFER_MS)
+		return;
+	s->said_differ = true;
+	log_errorx("two key servers have named different ticket keys for over 2 minutes: sessions "
+		   "may not resume everywhere; see \"sslgwctl epoch show\" on each: they must name "
+		   "each other as peers");
+}
+
+static void poll_over(struct secrets *s, bool all)
+{
+	uint64_t now = boottime_ms();
+
+	compare(s);
+	for (size_t i = 0; i < s->n; i++) {
+		struct group *g = &s->groups[i];
+
+		if (g->ask == NULL && !deadline_is_set(&g->retry) &&
+		    (all || g->stale || !has_next(&g->set, now)))
+			fetch(g);
+	}
+	deadline_set(s->loop, &s->poll, SECRETS_POLL_MS, poll_cb);
+}
+
+static void take_ids(struct secrets *s, const struct epoch_ids *ids)
+{
+	bool gone = false;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct group *g = &s->groups[i];
+
+		gone |= epoch_set_revoke(&g->set, ids->revoked, ids->revoked_n);
+		for (size_t k = 0; k < ids->n; k++)
+			g->stale |= !epoch_set_knows(&g->set, ids->at[k]);
+	}
+	if (gone) {
+		log_warnx("ticket keys were revoked: their sessions end");
+		tell_changed(s);
+	}
+}
+
+static void ask_ids(struct secrets *s, uint64_t avoid)
+{
+	enum reason why;
+
+	s->ids_ask = keyclient_epoch_ids(s->keys, avoid, ids_cb, s, &why);
+	if (s->ids_ask == NULL)
+		poll_over(s, false);
+}
+
+static void ids_cb(void *arg, enum reason reason, struct bytes answer)
+{
+	struct secrets *s = arg;
+	struct epoch_ids *ids = &s->ids[s->ids_n];
+	unsigned slot = keyclient_slot(s->keys);
+	bool first = s->ids_n == 0;
+
+	s->ids_ask = NULL;
+	if (reason != REASON_NONE || epoch_ids_parse(answer, ids) != PARSE_OK) {
+		/* A service that has no such function gives the keys at least. */
+		poll_over(s, reason == REASON_KEY_REFUSED);
+		return;
+	}
+	take_ids(s, ids);
+	if (first || slot != s->ids_slot)
+		s->ids_n++;
+	s->ids_slot = slot;
+	if (first && keyclient_servers_n(s->keys) >= SERVERS_ASKED)
+		ask_ids(s, UINT64_C(1) << slot);
+	else
+		poll_over(s, false);
 }
 
 static void poll_cb(struct deadline *d)
 {
-	poll_group(CONTAINER_OF(d, struct group, poll));
+	struct secrets *s = CONTAINER_OF(d, struct secrets, poll);
+
+	s->ids_n = 0;
+	ask_ids(s, 0);
 }
 
 /* ---- making and asking */
@@ -213,13 +386,17 @@ struct secrets *secrets_new(
 		return NULL;
 	s->loop = loop;
 	s->keys = keys;
-	if ((s->incoming = calloc(1, sizeof(*s->incoming))) == NULL ||
-	    collect_groups(s, conf) == -1) {
+	s->ids = calloc(SERVERS_ASKED, sizeof(*s->ids));
+	s->incoming = calloc(1, sizeof(*s->incoming));
+	if (s->ids == NULL || s->incoming == NULL || collect_groups(s, conf) == -1) {
 		secrets_free(s);
 		return NULL;
 	}
 	for (size_t i = 0; i < s->n; i++)
-		poll_group(&s->groups[i]);
+		fetch(&s->groups[i]);
+	/* Workers that start together do not all ask at once for ever. */
+	deadline_set(s->loop, &s->poll,
+	    SECRETS_POLL_MS / 2 + arc4random_uniform(SECRETS_POLL_MS / 2 + 1), poll_cb);
 	return s;
 }
 
@@ -232,14 +409,18 @@ void secrets_free(struct secrets *s)
 
 		if (g->ask != NULL)
 			keyclient_cancel(g->ask);
-		deadline_clear(s->loop, &g->poll);
+		deadline_clear(s->loop, &g->retry);
 		epoch_set_clear(&g->set);
 	}
+	if (s->ids_ask != NULL)
+		keyclient_cancel(s->ids_ask);
+	deadline_clear(s->loop, &s->poll);
 	deadline_clear(s->loop, &s->turn);
 	loop_later_cancel(s->loop, &s->tell_ready);
 	if (s->incoming != NULL)
 		epoch_set_clear(s->incoming);
 	free(s->incoming);
+	free(s->ids);
 	free(s->groups);
 	free(s);
 }

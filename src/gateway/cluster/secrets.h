@@ -1,5 +1,5 @@
 /*
- * secrets.h: the epoch keys of this worker's groups of sites, asked of the key service and counted
+ * secrets.h: the epoch keys of this worker's groups of sites, asked of two key servers and counted
  * with CLOCK_BOOTTIME; never written anywhere. Until the first answer, and when the service is gone
  * for longer than its keys last, there is no current key: no new tickets, said in the log.
  */
@@ -10,7 +10,12 @@
 #include "gateway/gateway_conf.h"
 #include "net/loop.h"
 
-enum { SECRETS_POLL_MS = 30000, SECRETS_FIRST_MS = 20, SECRETS_RETRY_MAX_MS = 2000 };
+enum {
+	SECRETS_POLL_MS = 30000,
+	SECRETS_FIRST_MS = 20,
+	SECRETS_RETRY_MAX_MS = 2000,
+	SECRETS_DIFFER_MS = 120000, /* two servers' ids differ for so long: an alarm */
+};
 
 struct keyclient;
 struct secrets;
