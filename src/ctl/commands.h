@@ -6,6 +6,7 @@
 
 #include "ctl/command.h"
 
+int epoch_command(const struct command *, int argc, char **argv);
 int init_command(const struct command *, int argc, char **argv);
 int pki_command(const struct command *, int argc, char **argv);
 int selftest_command(const struct command *, int argc, char **argv);

@@ -37,6 +37,8 @@ static const struct command commands[] = {
 	    "  --here                to try it on this machine: all runs in DIR\n"
 	    "  --force               write over what is there; the CA stays\n",
 	    init_command },
+	{ "epoch", "COMMAND ...", "see and renew the secrets behind session tickets", NULL,
+	    epoch_command },
 	{ "pki", "COMMAND ...", "make and keep the identities of a cluster's machines", NULL,
 	    pki_command },
 	{ "selftest", "--gateway HOST:PORT ... [--sni NAME] [--ca FILE] [--cert FILE [--key FILE]]",
