@@ -46,7 +46,8 @@ bool services_keys_tls(const struct gateway_conf *conf, struct tlsctx_params *p)
 	return conf->key_service.servers.n > 0 && p->ca_file != NULL;
 }
 
-bool services_cache_tls(const struct gateway_conf *conf, struct tlsctx_params *p)
+bool services_cache_tls(
+    const struct gateway_conf *conf, struct tlsctx_params *p, char host[static REMOTE_HOST_MAX])
 {
 	const struct conf_strings *servers = &conf->session_cache.servers;
 	struct remote r = { .kind = REMOTE_UNIX };
@@ -57,10 +58,12 @@ bool services_cache_tls(const struct gateway_conf *conf, struct tlsctx_params *p
 		(void)remote_parse(servers->at[i], true, &r);
 	if (r.kind == REMOTE_UNIX || r.kind == REMOTE_REDIS || p->ca_file == NULL)
 		return false;
-	if (r.kind == REMOTE_REDISS && conf->session_cache.server_name != NULL)
+	if (r.kind == REMOTE_REDISS && conf->session_cache.server_name != NULL) {
 		p->host = conf->session_cache.server_name;
-	else if (r.kind == REMOTE_REDISS) /* all bear the same: see conf_services.c */
-		p->host = strstr(strstr(servers->at[0], "://"), r.host);
+	} else if (r.kind == REMOTE_REDISS) { /* all bear the same: see conf_services.c */
+		strlcpy(host, r.host, REMOTE_HOST_MAX);
+		p->host = host;
+	}
 	return true;
 }
 
@@ -172,7 +175,8 @@ static int make_cache(struct services *s, const struct roles_given *role, const 
     char *error, size_t size)
 {
 	const struct gateway_conf *conf = s->worker->conf;
-	char password[SESSIONCACHE_PASSWORD_MAX], user[SESSIONCACHE_USER_MAX] = "";
+	char password[SESSIONCACHE_PASSWORD_MAX], user[SESSIONCACHE_USER_MAX] = "",
+						  host[REMOTE_HOST_MAX];
 	struct sessioncache_params params = { .servers = &role->cache,
 		.n = 1,
 		.copies = (unsigned)conf->session_cache.copies,
@@ -197,7 +201,7 @@ static int make_cache(struct services *s, const struct roles_given *role, const 
 			return -1;
 		params.user = user[0] != '\0' ? user : NULL;
 	}
-	if (services_cache_tls(conf, &tls)) {
+	if (services_cache_tls(conf, &tls, host)) {
 		s->cache_tls = tlsctx_new(&tls, error, size);
 		if (s->cache_tls == NULL)
 			return -1;

@@ -13,6 +13,7 @@
 #include "net/tlsctx.h"
 
 #include "gateway/gateway_conf.h"
+#include "gateway/remote.h"
 
 struct roles_given;
 struct services;
@@ -28,7 +29,8 @@ void services_resolved(struct services *, const char *host, const struct endpoin
 
 /* What mutual TLS with either service is made of; false: that service has no use for TLS. */
 bool services_keys_tls(const struct gateway_conf *, struct tlsctx_params *);
-bool services_cache_tls(const struct gateway_conf *, struct tlsctx_params *);
+bool services_cache_tls(const struct gateway_conf *, struct tlsctx_params *,
+    char host[static REMOTE_HOST_MAX]); /* params may point into host */
 /* The user that the servers' URLs name; "": none. */
 void services_user(const struct conf_strings *servers, char *user, size_t size);
 /* The file's first line. 0, -1: error says why. */

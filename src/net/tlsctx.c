@@ -264,7 +264,8 @@ static int make(struct tlsctx *t, struct made *made, char *error, size_t error_s
 	    tlsctx_read_files(ctx, p, made->context, error, error_size) != 0)
 		goto fail;
 	set_sessions(t, ctx);
-	if (peercert_read(SSL_CTX_get0_certificate(ctx), true, &made->self, &why) == 0)
+	if (p->identity_file == NULL ||
+	    peercert_read(SSL_CTX_get0_certificate(ctx), true, &made->self, &why) == 0)
 		return 0;
 	snprintf(error, error_size, "%s: %s", p->identity_file, why);
 fail:
@@ -307,8 +308,9 @@ struct tlsctx *tlsctx_new(const struct tlsctx_params *params, char *error, size_
 {
 	struct tlsctx *t = calloc(1, sizeof(*t));
 
-	assert(params->identity_file != NULL && params->key_file != NULL &&
-	       params->ca_file != NULL && (params->roles != 0 || params->host != NULL));
+	assert((params->identity_file != NULL) == (params->key_file != NULL));
+	assert(params->identity_file != NULL || (!params->server && params->host != NULL));
+	assert(params->ca_file != NULL && (params->roles != 0 || params->host != NULL));
 	if (t == NULL || copy_params(&t->params, params) != 0) {
 		snprintf(error, error_size, "TLS: no memory");
 		goto fail;

@@ -34,7 +34,8 @@ struct tlsctx;
 
 struct tlsctx_params {
 	bool server;
-	const char *identity_file; /* PEM chain, the own certificate first */
+	const char *
+	    identity_file; /* PEM chain, the own certificate first; NULL with key_file: none, with host only */
 	const char *key_file; /* PEM, unencrypted; may be the same file */
 	const char *
 	    ca_file; /* PEM: who signs peers; no system CAs. A client of a public server may name those */

@@ -183,8 +183,11 @@ done:
 int tlsctx_read_files(SSL_CTX *ctx, const struct tlsctx_params *p,
     uint8_t context[static TLSCTX_CONTEXT_LEN], char *error, size_t error_size)
 {
-	if (use_cas(ctx, p, context, error, error_size) != 0 ||
-	    use_file(ctx, p->identity_file, use_chain, error, error_size) != 0)
+	if (use_cas(ctx, p, context, error, error_size) != 0)
+		return -1;
+	if (p->identity_file == NULL) /* a client of a foreign server */
+		return 0;
+	if (use_file(ctx, p->identity_file, use_chain, error, error_size) != 0)
 		return -1;
 	return use_file(ctx, p->key_file, use_key, error, error_size);
 }

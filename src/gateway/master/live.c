@@ -238,12 +238,12 @@ static int make_tls(struct live *live)
 {
 	const char *file = live->conf->session_cache.password_file;
 	struct tlsctx_params tls;
-	char why[512] = "";
+	char why[512] = "", host[REMOTE_HOST_MAX];
 
 	if (services_keys_tls(live->conf, &tls) &&
 	    (live->keys_tls = tlsctx_new(&tls, why, sizeof why)) == NULL)
 		goto fail;
-	if (services_cache_tls(live->conf, &tls) &&
+	if (services_cache_tls(live->conf, &tls, host) &&
 	    (live->cache_tls = tlsctx_new(&tls, why, sizeof why)) == NULL)
 		goto fail;
 	services_user(&live->conf->session_cache.servers, live->user, sizeof live->user);

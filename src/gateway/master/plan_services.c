@@ -65,11 +65,11 @@ void plan_services(const struct plan *plan, struct conf_errors *errors)
 {
 	const struct gateway_conf *conf = plan->conf;
 	struct tlsctx_params tls;
-	char why[PLAN_SERVICES_WHY_MAX];
+	char why[PLAN_SERVICES_WHY_MAX], host[REMOTE_HOST_MAX];
 
 	if (services_keys_tls(conf, &tls) && try_apart(tls_is_wrong, &tls, why, sizeof why))
 		conf_reject(errors, &conf->key_service.identity, "key_service: %s", why);
-	if (services_cache_tls(conf, &tls) && try_apart(tls_is_wrong, &tls, why, sizeof why))
+	if (services_cache_tls(conf, &tls, host) && try_apart(tls_is_wrong, &tls, why, sizeof why))
 		conf_reject(errors, &conf->session_cache.identity, "session_cache: %s", why);
 	if (conf->session_cache.password_file != NULL &&
 	    try_apart(password_is_wrong, conf->session_cache.password_file, why, sizeof why))
