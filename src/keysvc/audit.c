@@ -16,17 +16,30 @@ void audit_count(struct audit *audit, enum audit_event event)
 	audit->n[event]++;
 }
 
-void audit_refuse(struct audit *audit, enum audit_event event, uint64_t now_ms, uid_t uid,
-    pid_t pid, const char *what, const char *why)
+static void who_text(const struct identity *who, char *buf, size_t size)
 {
+	char address[ENDPOINT_TEXT_MAX];
+
+	if (who->local)
+		snprintf(buf, size, "uid %u (process %d)", (unsigned)who->uid, (int)who->pid);
+	else
+		snprintf(buf, size, "\"%s\" at %s", who->name,
+		    endpoint_text(&who->address, address, sizeof(address)));
+}
+
+void audit_refuse(struct audit *audit, enum audit_event event, uint64_t now_ms,
+    const struct identity *who, const char *what, const char *why)
+{
+	char text[512];
+
 	audit->n[event]++;
 	if (audit->line_at != 0 && now_ms - audit->line_at < AUDIT_LINE_MS) {
 		audit->suppressed++;
 		return;
 	}
-	log_warnx("refused %s to uid %u (process %d): %s (%" PRIu64
-		  " more since the last such line)",
-	    what, (unsigned)uid, (int)pid, why, audit->suppressed);
+	who_text(who, text, sizeof(text));
+	log_warnx("refused %s to %s: %s (%" PRIu64 " more since the last such line)", what, text,
+	    why, audit->suppressed);
 	audit->line_at = now_ms == 0 ? 1 : now_ms;
 	audit->suppressed = 0;
 }

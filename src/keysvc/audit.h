@@ -5,18 +5,21 @@
 #ifndef KEYSVC_AUDIT_H
 #define KEYSVC_AUDIT_H
 
-#include <sys/types.h>
-
-#include "base/bytes.h"
+#include "net/service.h"
 
 #define AUDIT_LIST(X)                                                                              \
 	X(AUDIT_SIGNED, "signed")                                                                  \
+	X(AUDIT_DECRYPTED, "decrypted")                                                            \
 	X(AUDIT_EPOCH_KEYS, "epoch_keys")                                                          \
 	X(AUDIT_KEYS, "keys")                                                                      \
+	X(AUDIT_CHAINS, "chains")                                                                  \
+	X(AUDIT_EPOCH_IDS, "epoch_ids")                                                            \
+	X(AUDIT_GENERATIONS, "generations")                                                        \
 	X(AUDIT_PINGS, "pings")                                                                    \
 	X(AUDIT_STRANGERS, "strangers")                                                            \
 	X(AUDIT_REFUSED, "refused")                                                                \
 	X(AUDIT_NO_KEY, "no_key")                                                                  \
+	X(AUDIT_RATE, "over_rate")                                                                 \
 	X(AUDIT_FORMAT, "format_errors")                                                           \
 	X(AUDIT_FULL, "queue_full")                                                                \
 	X(AUDIT_LATE, "late")                                                                      \
@@ -40,7 +43,7 @@ struct audit {
 
 void audit_count(struct audit *, enum audit_event);
 /* Counts, and says who was refused what. */
-void audit_refuse(struct audit *, enum audit_event, uint64_t now_ms, uid_t uid, pid_t pid,
+void audit_refuse(struct audit *, enum audit_event, uint64_t now_ms, const struct identity *who,
     const char *what, const char *why);
 void audit_log(const struct audit *); /* all counts on one line */
 const char *audit_name(enum audit_event);

@@ -4,19 +4,36 @@
  */
 #include "keysvc/keyop.h"
 
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/poison.h"
 
-enum { HASHES_N = 4, DIGEST_MAX = 64 };
-enum hash { SHA_256, SHA_384, SHA_512, HASH_NONE };
+enum { DIGEST_MAX = 64 };
+enum hash { SHA_256, SHA_384, SHA_512, SHA_224, SHA_1, MD5_SHA1, HASHES_N, HASH_NONE = HASHES_N };
+
+static const struct {
+	const char *name;
+	size_t len; /* of a digest */
+	bool must; /* be in the library */
+} hashes[HASHES_N] = {
+	[SHA_256] = { "SHA2-256", 32, true },
+	[SHA_384] = { "SHA2-384", 48, true },
+	[SHA_512] = { "SHA2-512", 64, true },
+	[SHA_224] = { "SHA2-224", 28, false },
+	[SHA_1] = { "SHA1", 20, false },
+	[MD5_SHA1] = { "MD5-SHA1", 36, false },
+};
 
 struct keyop {
 	struct kit *kit;
-	EVP_MD *hashes[HASHES_N]; /* by enum hash; the last is NULL */
+	EVP_MD *hashes[HASHES_N + 1]; /* by enum hash; HASH_NONE's is NULL */
 	EVP_MD_CTX *md; /* scratch */
 	unsigned slot; /* of each key's contexts: this thread's */
 };
@@ -36,6 +53,13 @@ static const struct scheme {
 	{ 0x0503, SHA_384, 0 },
 	{ 0x0603, SHA_512, 0 },
 	{ 0x0807, HASH_NONE, 0 },
+	/* For digests only: tbs_check lets none of these pass. */
+	{ 0x0201, SHA_1, RSA_PKCS1_PADDING },
+	{ 0x0203, SHA_1, 0 },
+	{ 0x0301, SHA_224, RSA_PKCS1_PADDING },
+	{ 0x0303, SHA_224, 0 },
+	{ KEYOP_RSA_MD5SHA1, MD5_SHA1, RSA_PKCS1_PADDING },
+	{ KEYOP_ECDSA_MD5SHA1, MD5_SHA1, 0 },
 };
 enum { SCHEMES_N = sizeof(schemes) / sizeof(schemes[0]) };
 
@@ -46,7 +70,6 @@ struct keyop_prepared {
 
 struct keyop *keyop_new(unsigned slot)
 {
-	static const char *const names[] = { "SHA2-256", "SHA2-384", "SHA2-512" };
 	struct keyop *op = calloc(1, sizeof(*op));
 	bool ok;
 
@@ -56,8 +79,10 @@ struct keyop *keyop_new(unsigned slot)
 	op->kit = kit_new();
 	op->md = EVP_MD_CTX_new();
 	ok = op->kit != NULL && op->md != NULL;
-	for (size_t i = 0; i < HASH_NONE; i++)
-		ok = (op->hashes[i] = EVP_MD_fetch(NULL, names[i], NULL)) != NULL && ok;
+	for (size_t i = 0; i < HASHES_N; i++) {
+		op->hashes[i] = EVP_MD_fetch(NULL, hashes[i].name, NULL);
+		ok = ok && (op->hashes[i] != NULL || !hashes[i].must);
+	}
 	if (!ok) {
 		keyop_free(op);
 		return NULL;
@@ -69,7 +94,7 @@ void keyop_free(struct keyop *op)
 {
 	if (op == NULL)
 		return;
-	for (size_t i = 0; i < HASH_NONE; i++)
+	for (size_t i = 0; i < HASHES_N; i++)
 		EVP_MD_free(op->hashes[i]);
 	EVP_MD_CTX_free(op->md);
 	kit_free(op->kit);
@@ -110,8 +135,11 @@ static int set_padding(EVP_PKEY_CTX *ctx, const struct scheme *s)
 static EVP_PKEY_CTX *context_new(
     struct keyop *op, struct key *key, const struct scheme *s, int (*init)(EVP_PKEY_CTX *))
 {
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	EVP_PKEY_CTX *ctx;
 
+	if (s->padding != 0 && op->hashes[s->hash] == NULL)
+		return NULL;
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
 	if (ctx != NULL && init(ctx) > 0 &&
 	    (s->padding == 0 || (set_padding(ctx, s) == 0 &&
 				    EVP_PKEY_CTX_set_signature_md(ctx, op->hashes[s->hash]) > 0)))
@@ -177,6 +205,37 @@ static int sign_message(
 	return ok ? 0 : -1;
 }
 
+/* A spoilt signature must not be left to leak either. */
+static int spoilt(uint8_t *out, size_t size)
+{
+	OPENSSL_cleanse(out, size);
+	ERR_clear_error();
+	return -1;
+}
+
+bool keyop_takes_digest(uint16_t scheme, enum key_type type, size_t len)
+{
+	const struct scheme *s = find_scheme(scheme, type);
+
+	return s != NULL && (s->hash == HASH_NONE || hashes[s->hash].len == len);
+}
+
+int keyop_sign_digest(struct keyop *op, struct key *key, uint16_t scheme, struct bytes digest,
+    uint8_t *out, size_t size, size_t *len)
+{
+	const struct scheme *s = find_scheme(scheme, key->type);
+	int rc;
+
+	if (!keyop_takes_digest(scheme, key->type, digest.len) ||
+	    size < (size_t)EVP_PKEY_get_size(key->pkey))
+		return -1;
+	ERR_clear_error();
+	*len = size;
+	rc = s->hash == HASH_NONE ? sign_message(op, key, digest, out, len)
+				  : sign_digest(op, key, s, digest, out, len);
+	return rc == 0 ? 0 : spoilt(out, size);
+}
+
 int keyop_sign(struct keyop *op, struct key *key, uint16_t scheme, struct bytes message,
     uint8_t *out, size_t size, size_t *len)
 {
@@ -185,7 +244,9 @@ int keyop_sign(struct keyop *op, struct key *key, uint16_t scheme, struct bytes 
 	unsigned digest_len;
 	int rc = -1;
 
-	if (s == NULL || size < (size_t)EVP_PKEY_get_size(key->pkey))
+	/* SHA-224 and what comes behind it: of digests only, whoever asks. */
+	if (s == NULL || (s->hash >= SHA_224 && s->hash < HASHES_N) ||
+	    size < (size_t)EVP_PKEY_get_size(key->pkey))
 		return -1;
 	ERR_clear_error();
 	*len = size;
@@ -194,12 +255,88 @@ int keyop_sign(struct keyop *op, struct key *key, uint16_t scheme, struct bytes 
 	else if (EVP_Digest(
 		     message.at, message.len, digest, &digest_len, op->hashes[s->hash], NULL))
 		rc = sign_digest(op, key, s, bytes_of(digest, digest_len), out, len);
-	if (rc == -1) {
-		/* A spoilt signature must not be left to leak either. */
-		OPENSSL_cleanse(out, size);
-		ERR_clear_error();
+	return rc == 0 ? 0 : spoilt(out, size);
+}
+
+/* ---- RSA that is no signature */
+
+static EVP_PKEY_CTX *decryption(struct key *key, int padding)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+
+	if (ctx != NULL && EVP_PKEY_decrypt_init(ctx) > 0 &&
+	    EVP_PKEY_CTX_set_rsa_padding(ctx, padding) > 0)
+		return ctx;
+	EVP_PKEY_CTX_free(ctx);
+	return NULL;
+}
+
+/* Does block ^ e give the ciphertext? A faulty CRT would give the key away here too. */
+static bool encrypts_to(struct key *key, struct bytes block, struct bytes ciphertext)
+{
+	uint8_t again[KEYOP_SIGNATURE_MAX];
+	size_t len = sizeof(again);
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	bool ok = ctx != NULL && EVP_PKEY_encrypt_init(ctx) > 0 &&
+		  EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) > 0 &&
+		  EVP_PKEY_encrypt(ctx, again, &len, block.at, block.len) > 0 &&
+		  bytes_equal(bytes_of(again, len), ciphertext);
+
+	EVP_PKEY_CTX_free(ctx);
+	return ok;
+}
+
+int keyop_raw_decrypt(struct keyop *op, struct key *key, struct bytes ciphertext, uint8_t *out,
+    size_t size, size_t *len)
+{
+	EVP_PKEY_CTX *ctx;
+	bool ok;
+
+	(void)op;
+	if (key->type != KEY_RSA || size < (size_t)EVP_PKEY_get_size(key->pkey) ||
+	    ciphertext.len != (size_t)EVP_PKEY_get_size(key->pkey))
+		return -1;
+	ERR_clear_error();
+	ctx = decryption(key, RSA_NO_PADDING);
+	*len = size;
+	ok = ctx != NULL && EVP_PKEY_decrypt(ctx, out, len, ciphertext.at, ciphertext.len) > 0 &&
+	     encrypts_to(key, bytes_of(out, *len), ciphertext);
+	EVP_PKEY_CTX_free(ctx);
+	return ok ? 0 : spoilt(out, size);
+}
+
+int keyop_rsa_kx(struct keyop *op, struct key *key, uint16_t version, uint16_t other,
+    struct bytes ciphertext, uint8_t out[static KEYOP_PREMASTER_LEN])
+{
+	unsigned client = version, negotiated = other;
+	uint8_t block[KEYOP_SIGNATURE_MAX];
+	size_t len = sizeof(block);
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_uint(
+				    OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &client),
+		OSSL_PARAM_construct_uint(
+		    OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &negotiated),
+		OSSL_PARAM_construct_end() };
+	EVP_PKEY_CTX *ctx;
+
+	(void)op;
+	if (key->type != KEY_RSA ||
+	    RAND_priv_bytes(out, KEYOP_PREMASTER_LEN) != 1) /* for a ciphertext out of range */
+		return -1;
+	ERR_clear_error();
+	if ((ctx = decryption(key, RSA_PKCS1_WITH_TLS_PADDING)) == NULL ||
+	    EVP_PKEY_CTX_set_params(ctx, params) <= 0) {
+		EVP_PKEY_CTX_free(ctx);
+		return -1;
 	}
-	return rc;
+	/* Padding, length and version are judged in constant time within: bad ones give random bytes.
+	 * What fails openly is public: the ciphertext's own length and size. */
+	if (EVP_PKEY_decrypt(ctx, block, &len, ciphertext.at, ciphertext.len) > 0 &&
+	    len == KEYOP_PREMASTER_LEN)
+		memcpy(out, block, KEYOP_PREMASTER_LEN);
+	OPENSSL_cleanse(block, sizeof(block));
+	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error();
+	return 0;
 }
 
 /* ---- self-test */

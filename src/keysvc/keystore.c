@@ -4,21 +4,46 @@
 #include "keysvc/keystore.h"
 
 #include <assert.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "keysvc/chain.h"
 #include "keysvc/keyop.h"
 
 #include "base/poison.h"
 
 enum { SLOW_RSA_BITS = 3072 }; /* from here on a signature costs as much as five of RSA-2048 */
 
+/* An RSA key's place in the set, by its modulus. */
+struct modulus {
+	uint8_t digest[32];
+	size_t place;
+};
+
 struct keystore {
-	struct key **at;
-	size_t n, cap;
+	struct key **at; /* by SKI, once sealed */
+	struct modulus *moduli; /* of RSA keys, filled by the seal; as much room as at */
+	size_t n, cap, moduli_n;
 	bool sealed;
 };
+
+static int modulus_digest(const EVP_PKEY *pkey, uint8_t digest[static 32])
+{
+	BIGNUM *n = NULL;
+	char *hex = NULL;
+	size_t digest_len = 0;
+	int ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+		 (hex = BN_bn2hex(n)) != NULL &&
+		 EVP_Q_digest(NULL, "SHA2-256", NULL, hex, strlen(hex), digest, &digest_len) == 1;
+
+	OPENSSL_free(hex);
+	BN_free(n);
+	return ok ? 0 : -1;
+}
 
 struct key *key_new(EVP_PKEY *pkey, const char *name, char *why, size_t size)
 {
@@ -39,7 +64,8 @@ struct key *key_new(EVP_PKEY *pkey, const char *name, char *why, size_t size)
 		return NULL;
 	}
 	if ((key->name = strdup(name)) == NULL || key_ski(pkey, key->ski) == -1 ||
-	    key_spki_sha256(pkey, key->spki_sha256) == -1) {
+	    key_spki_sha256(pkey, key->spki_sha256) == -1 ||
+	    (key->type == KEY_RSA && modulus_digest(pkey, key->modulus_sha256) == -1)) {
 		snprintf(why, size, "out of memory, or the key has no public half");
 		key_unref(key);
 		return NULL;
@@ -63,6 +89,7 @@ void key_unref(struct key *key)
 	for (int i = 0; i < KEY_SLOTS; i++)
 		keyop_prepared_free(key->prepared[i]);
 	EVP_PKEY_free(key->pkey);
+	chain_free(key->chain);
 	free(key->name);
 	free(key);
 }
@@ -72,28 +99,43 @@ struct keystore *keystore_new(void)
 	return calloc(1, sizeof(struct keystore));
 }
 
+static int grow(struct keystore *store)
+{
+	size_t cap = store->cap == 0 ? 16 : store->cap * 2;
+	struct key **at;
+	struct modulus *moduli;
+
+	if (store->n >= KEYSTORE_MAX ||
+	    (at = reallocarray(store->at, cap, sizeof(struct key *))) == NULL)
+		return -1;
+	store->at = at;
+	if ((moduli = reallocarray(store->moduli, cap, sizeof(struct modulus))) == NULL)
+		return -1;
+	store->moduli = moduli;
+	store->cap = cap;
+	return 0;
+}
+
+struct key *keystore_unsealed_find(
+    const struct keystore *store, const uint8_t ski[static CERT_SKI_LEN])
+{
+	for (size_t i = 0; i < store->n; i++) {
+		if (memcmp(store->at[i]->ski, ski, CERT_SKI_LEN) == 0)
+			return store->at[i];
+	}
+	return NULL;
+}
+
 int keystore_add(struct keystore *store, struct key *key)
 {
-	struct key **grown;
-	size_t cap;
-
 	assert(!store->sealed);
-	for (size_t i = 0; i < store->n; i++) {
-		if (memcmp(store->at[i]->ski, key->ski, CERT_SKI_LEN) == 0) {
-			key_unref(key);
-			return 1;
-		}
+	if (keystore_unsealed_find(store, key->ski) != NULL) {
+		key_unref(key);
+		return 1;
 	}
-	if (store->n == store->cap) {
-		cap = store->cap == 0 ? 16 : store->cap * 2;
-		grown = store->n < KEYSTORE_MAX ? reallocarray(store->at, cap, sizeof(struct key *))
-						: NULL;
-		if (grown == NULL) {
-			key_unref(key);
-			return -1;
-		}
-		store->at = grown;
-		store->cap = cap;
+	if (store->n == store->cap && grow(store) == -1) {
+		key_unref(key);
+		return -1;
 	}
 	store->at[store->n++] = key;
 	return 0;
@@ -106,14 +148,30 @@ static int compare(const void *a, const void *b)
 	return memcmp((*x)->ski, (*y)->ski, CERT_SKI_LEN);
 }
 
+static int compare_moduli(const void *a, const void *b)
+{
+	const struct modulus *x = a, *y = b;
+
+	return memcmp(x->digest, y->digest, sizeof(x->digest));
+}
+
 void keystore_seal(struct keystore *store)
 {
+	assert(!store->sealed);
 	if (store->n > 0)
 		qsort(store->at, store->n, sizeof(struct key *), compare);
+	for (size_t i = 0; i < store->n; i++) {
+		if (store->at[i]->type != KEY_RSA)
+			continue;
+		memcpy(store->moduli[store->moduli_n].digest, store->at[i]->modulus_sha256, 32);
+		store->moduli[store->moduli_n++].place = i;
+	}
+	if (store->moduli_n > 0)
+		qsort(store->moduli, store->moduli_n, sizeof(struct modulus), compare_moduli);
 	store->sealed = true;
 }
 
-struct key *keystore_find(const struct keystore *store, const uint8_t ski[static CERT_SKI_LEN])
+ssize_t keystore_index(const struct keystore *store, const uint8_t ski[static CERT_SKI_LEN])
 {
 	size_t from = 0, to = store->n;
 
@@ -123,13 +181,33 @@ struct key *keystore_find(const struct keystore *store, const uint8_t ski[static
 		int c = memcmp(store->at[mid]->ski, ski, CERT_SKI_LEN);
 
 		if (c == 0)
-			return store->at[mid];
+			return (ssize_t)mid;
 		if (c < 0)
 			from = mid + 1;
 		else
 			to = mid;
 	}
-	return NULL;
+	return -1;
+}
+
+ssize_t keystore_index_of_modulus(const struct keystore *store, const uint8_t digest[static 32])
+{
+	struct modulus wanted, *found;
+
+	assert(store->sealed);
+	memcpy(wanted.digest, digest, sizeof(wanted.digest));
+	if (store->moduli_n == 0)
+		return -1;
+	found = bsearch(
+	    &wanted, store->moduli, store->moduli_n, sizeof(struct modulus), compare_moduli);
+	return found == NULL ? -1 : (ssize_t)found->place;
+}
+
+struct key *keystore_find(const struct keystore *store, const uint8_t ski[static CERT_SKI_LEN])
+{
+	ssize_t i = keystore_index(store, ski);
+
+	return i == -1 ? NULL : store->at[i];
 }
 
 size_t keystore_n(const struct keystore *store)
@@ -150,5 +228,6 @@ void keystore_free(struct keystore *store)
 	for (size_t i = 0; i < store->n; i++)
 		key_unref(store->at[i]);
 	free(store->at);
+	free(store->moduli);
 	free(store);
 }

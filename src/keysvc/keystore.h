@@ -6,12 +6,15 @@
 #ifndef KEYSVC_KEYSTORE_H
 #define KEYSVC_KEYSTORE_H
 
+#include <sys/types.h>
+
 #include "crypto/cert.h"
 #include "crypto/tbs.h"
 
 enum { KEYSTORE_MAX = 65536, KEY_SLOTS = 64 };
 
 struct keyop_prepared;
+struct chain;
 
 struct key {
 	unsigned refs;
@@ -19,9 +22,11 @@ struct key {
 	enum key_type type;
 	int bits;
 	uint8_t ski[CERT_SKI_LEN], spki_sha256[32];
+	uint8_t modulus_sha256[32]; /* RSA: of the modulus in upper-case hex, Keyless's tag 01 */
 	enum tls12_mode tls12; /* the loop's; lanes are told it by the job */
 	bool slow; /* signs in the slow lane */
 	char *name; /* the file's, for messages */
+	struct chain *chain; /* owned; what lies beside the key; NULL: none. Set before the seal */
 	/* libcrypto's contexts, made at first use by the thread of that number in the key's lane, and used
 	 * by it alone; they go with the key. */
 	struct keyop_prepared *prepared[KEY_SLOTS];
@@ -38,9 +43,14 @@ struct keystore *keystore_new(void);
 /* Takes over the reference. 0; 1: the key is there already (of another file; this one was let go);
  * -1: full or no memory. */
 int keystore_add(struct keystore *, struct key *) __attribute__((warn_unused_result));
+struct key *keystore_unsealed_find(
+    const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]); /* before the seal; slow */
 void keystore_seal(struct keystore *); /* after the last keystore_add; look-ups work from now on */
 struct key *keystore_find(
     const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]); /* borrowed */
+/* The place of the key in the set, or -1. digest: of an RSA key's modulus. */
+ssize_t keystore_index(const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]);
+ssize_t keystore_index_of_modulus(const struct keystore *, const uint8_t digest[static 32]);
 size_t keystore_n(const struct keystore *);
 struct key *keystore_at(const struct keystore *, size_t); /* in the order of their SKIs */
 void keystore_free(struct keystore *);

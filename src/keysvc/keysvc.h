@@ -8,25 +8,37 @@
 #include "keysvc/audit.h"
 #include "keysvc/epochs.h"
 #include "keysvc/keystore.h"
+#include "keysvc/lanes.h"
 #include "keysvc/policy.h"
 #include "net/loop.h"
 
 struct keysvc;
+struct tlsctx;
 
 struct keysvc_params {
 	unsigned threads, slow_threads;
 	uint32_t queue_max, conns_max, deadline_ms;
-	const struct policy *policy; /* borrowed for the service's life */
+	struct policy
+	    *policy; /* borrowed for the service's life; its rules are bound to the keys */
 	struct epochs *epochs; /* the same */
 };
 
 /* Starts the threads. NULL: no memory, no threads. */
 struct keysvc *keysvc_new(struct loop *, const struct keysvc_params *);
-int keysvc_listen(struct keysvc *, int fd); /* a listening Unix socket, owned. 0, -1 */
+/* fd: listening, owned. NULL: a Unix socket; else TCP, mutual TLS by that context (borrowed for the
+ * service's life, one for all). 0, -1. */
+int keysvc_listen(struct keysvc *, int fd, struct tlsctx *);
+/* The policy or the deny list has changed: closes the connections of those that may not ask any more. */
+void keysvc_recheck(struct keysvc *);
 /* Takes over a sealed set; the former one goes, but for the keys that a job holds. */
 void keysvc_set_keys(struct keysvc *, struct keystore *);
 const struct keystore *keysvc_keys(const struct keysvc *); /* never NULL */
 const struct audit *keysvc_audit(const struct keysvc *);
+struct keysvc_counts {
+	size_t connections, callers; /* now; callers by TLS that are remembered */
+	unsigned waiting[LANES_N], threads[LANES_N];
+};
+void keysvc_counts(const struct keysvc *, struct keysvc_counts *);
 void keysvc_drain(struct keysvc *, void (*done)(void *arg), void *arg);
 void keysvc_free(struct keysvc *);
 

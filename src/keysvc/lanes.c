@@ -89,7 +89,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
-static struct lane_job *wait_for_job(struct lane_state *lane)
+/* What a job is allowed for: half of its time at most, so that one dear job, or a machine that stood
+ * still, cannot make a lane refuse all there is from then on. */
+static uint64_t work_ns(uint64_t cost_ns, uint64_t allowed_ns)
+{
+	return cost_ns < allowed_ns / 2 ? cost_ns : allowed_ns / 2;
+}
+
+static struct lane_job *wait_for_job(struct lane_state *lane, uint64_t *cost_ns)
 {
 	struct lane_job *job;
 
@@ -97,6 +104,7 @@ static struct lane_job *wait_for_job(struct lane_state *lane)
 	while (lane->queue.n == 0 && !lane->stop)
 		pthread_cond_wait(&lane->more, &lane->mutex);
 	job = lane->stop ? NULL : queue_pop(&lane->queue);
+	*cost_ns = lane->cost_ns;
 	pthread_mutex_unlock(&lane->mutex);
 	return job;
 }
@@ -128,13 +136,15 @@ static void *thread_main(void *arg)
 	const struct lanes_params *params = &lane->lanes->params;
 	void *scratch = params->scratch_new(self->nth);
 	struct lane_job *job;
+	uint64_t cost_ns;
 
-	while ((job = wait_for_job(lane)) != NULL) {
+	while ((job = wait_for_job(lane, &cost_ns)) != NULL) {
 		uint64_t begin = now_ns();
 
 		if (atomic_load_explicit(&job->drop, memory_order_relaxed)) {
 			job->result = LANE_DROPPED;
-		} else if (begin >= job->deadline_ns || scratch == NULL) {
+		} else if (begin + work_ns(cost_ns, job->allowed_ns) >= job->deadline_ns ||
+			   scratch == NULL) {
 			job->result = LANE_LATE;
 		} else {
 			params->work(scratch, job);
@@ -234,17 +244,30 @@ int lanes_submit(struct lanes *lanes, enum lane which, struct lane_job *job, uin
 	uint64_t allowed = deadline_ms * UINT64_C(1000000), wait;
 	int rc = -1;
 
+	job->allowed_ns = allowed;
 	job->deadline_ns = now_ns() + allowed;
 	atomic_init(&job->drop, false);
 	pthread_mutex_lock(&lane->mutex);
-	wait = lane->cost_ns * lane->queue.n / lane->threads_n;
-	if (lane->queue.n < lanes->params.queue_max && wait < allowed) {
+	wait = lane->cost_ns * lane->queue.n / lane->threads_n + work_ns(lane->cost_ns, allowed);
+	if (lane->queue.n < lanes->params.queue_max && (lane->queue.n == 0 || wait < allowed)) {
 		queue_push(&lane->queue, job);
 		pthread_cond_signal(&lane->more);
 		rc = 0;
 	}
 	pthread_mutex_unlock(&lane->mutex);
 	return rc;
+}
+
+unsigned lanes_waiting(struct lanes *lanes, enum lane which, unsigned *threads)
+{
+	struct lane_state *lane = &lanes->lane[which];
+	unsigned n;
+
+	pthread_mutex_lock(&lane->mutex);
+	n = lane->queue.n;
+	pthread_mutex_unlock(&lane->mutex);
+	*threads = lane->threads_n;
+	return n;
 }
 
 static void stop_lane(struct lane_state *lane)

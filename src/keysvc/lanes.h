@@ -15,14 +15,15 @@ enum { LANES_THREADS_MAX = 64 };
 
 enum lane_result {
 	LANE_DONE, /* work() was called */
-	LANE_LATE, /* its deadline passed before its turn came */
+	LANE_LATE, /* its turn came too late to be done by its deadline */
 	LANE_DROPPED, /* its owner had set drop */
 	LANE_STOPPED, /* the lanes are being freed */
 };
 
 struct lane_job {
 	struct lane_job *next;
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC; it must be done by then, so it begins earlier */
+	uint64_t allowed_ns; /* from lanes_submit() to the deadline */
 	enum lane_result result;
 	atomic_bool drop; /* the owner no longer wants it; it may be worked on all the same */
 };
@@ -46,6 +47,8 @@ struct lanes *lanes_new(
  * lately): nothing will follow. */
 int lanes_submit(struct lanes *, enum lane, struct lane_job *, uint32_t deadline_ms)
     __attribute__((warn_unused_result));
+/* Jobs that wait in that lane; *threads: how many work there. */
+unsigned lanes_waiting(struct lanes *, enum lane, unsigned *threads);
 void lanes_free(
     struct lanes *); /* waits for the jobs in work; done() comes for all before it returns */
 

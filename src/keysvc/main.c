@@ -17,7 +17,10 @@
 #include "keysvc/confine.h"
 #include "keysvc/control.h"
 #include "keysvc/standalone.h"
+#include "keysvc/status.h"
+#include "net/endpoint.h"
 #include "net/libraries.h"
+#include "net/tlsctx.h"
 #include "proc/inherited.h"
 #include "proc/notify.h"
 #include "proc/privileges.h"
@@ -31,10 +34,14 @@ struct keysvc_main {
 	struct keysvc_conf *conf; /* embedded: control's */
 	struct keysvc_conf *started; /* that of the start: its sockets are served. Embedded: NULL */
 	struct policy policy;
+	struct tlsctx *tls; /* of the listeners; NULL: no TCP */
+	struct tlsctx *peers_tls; /* to ask other key services with; NULL: none is asked by TLS */
 	struct epochs *epochs;
 	struct keysvc *svc;
 	struct control *control; /* NULL: not embedded */
 	struct signals *signals;
+	struct adminconf_sockets admin;
+	struct status *status; /* the admin address; embedded: NULL */
 	bool stopping;
 };
 
@@ -67,7 +74,8 @@ static void usage(FILE *to)
 	      "  --help         this text\n"
 	      "  --help-config  every option of the configuration\n"
 	      "\n"
-	      "Signals: HUP reads the keys anew; USR1 logs what was done so far; TERM, INT\n"
+	      "Signals: HUP reads keys, callers and identity anew; USR1 logs what was done so far; "
+	      "TERM, INT\n"
 	      "and QUIT finish what is asked and end. See sslgw-keysvc(8).\n",
 	    to);
 }
@@ -103,18 +111,55 @@ static void on_drained(void *arg)
 	loop_stop(m->loop);
 }
 
+static bool same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* What is bound at the start. Listening sockets and threads stay, which is said; an identity that would
+ * not be the one that the operator has written is refused. */
+static bool same_identity(const struct keysvc_conf *a, const struct keysvc_conf *b)
+{
+	if (same(a->identity, b->identity) && same(a->identity_key, b->identity_key) &&
+	    same(a->ca_file, b->ca_file) && same(a->deny_file, b->deny_file))
+		return true;
+	log_errorx(
+	    "reload: identity, identity_key, ca_file and deny_file can get new contents, but "
+	    "other paths only by a restart");
+	return false;
+}
+
+/* The last step that can fail, so all or nothing. */
+static bool reload_identity(struct keysvc_main *m)
+{
+	char why[512];
+
+	if ((m->tls == NULL || tlsctx_reload(m->tls, why, sizeof(why)) == 0) &&
+	    (m->peers_tls == NULL || tlsctx_reload(m->peers_tls, why, sizeof(why)) == 0))
+		return true;
+	log_errorx("%s", why);
+	return false;
+}
+
 static void reload(struct keysvc_main *m)
 {
 	struct keysvc_conf *conf = read_conf(m->file, false);
-	struct keystore *keys = conf == NULL ? NULL : standalone_keys(conf);
+	struct keystore *keys = conf == NULL || !same_identity(m->started, conf)
+				    ? NULL
+				    : standalone_keys(conf);
+	struct rules *rules = keys == NULL ? NULL : standalone_rules(conf, keys);
 
-	if (keys == NULL) {
-		log_errorx("reload: the former configuration and keys stay");
+	if (rules == NULL || !reload_identity(m)) {
+		log_errorx("reload: the former configuration, keys, callers and identity stay");
+		rules_free(rules);
+		keystore_free(keys);
 		keysvc_conf_free(conf);
 		return;
 	}
 	control_policy(&m->policy, conf);
+	policy_set_rules(&m->policy, rules);
 	keysvc_set_keys(m->svc, keys);
+	keysvc_recheck(m->svc);
 	if (m->conf != m->started)
 		keysvc_conf_free(m->conf);
 	m->conf = conf;
@@ -157,14 +202,32 @@ static void on_signal(void *arg, int signo)
 
 /* ---- start */
 
+static struct epochs *start_epochs(struct keysvc_main *m)
+{
+	const struct keysvc_conf *conf = m->conf;
+	struct endpoint *peers = calloc(conf->peers.n + 1, sizeof(*peers));
+	struct epochs_params params = { .path = conf->cluster_secret_file,
+		.period = (uint32_t)(conf->epoch_period / 1000),
+		.lifetime_s = conf->generation_lifetime / 1000,
+		.peers = peers,
+		.peers_n = conf->peers.n,
+		.tls = m->peers_tls };
+	struct epochs *epochs;
+
+	if (peers == NULL)
+		return NULL;
+	for (size_t i = 0; i < conf->peers.n; i++)
+		(void)endpoint_parse(&peers[i], conf->peers.at[i]); /* conf was checked */
+	epochs = epochs_new(m->loop, &params);
+	free(peers);
+	return epochs;
+}
+
 static void start_service(struct keysvc_main *m)
 {
 	static const int list[] = { SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, 0 };
 	const struct keysvc_conf *conf = m->conf;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	struct epochs_params epochs = { .path = conf->cluster_secret_file,
-		.period = (uint32_t)(conf->epoch_period / 1000),
-		.lifetime_s = conf->generation_lifetime / 1000 };
 	struct keysvc_params params = { .threads = (unsigned)conf->threads,
 		.slow_threads = (unsigned)conf->slow_threads,
 		.queue_max = (uint32_t)conf->queue,
@@ -177,7 +240,7 @@ static void start_service(struct keysvc_main *m)
 	if ((m->loop = loop_new()) == NULL)
 		fatal(EXIT_RUNTIME, "no event loop");
 	m->signals = signals_new(m->loop, list, on_signal, m);
-	params.epochs = m->epochs = epochs_new(m->loop, &epochs);
+	params.epochs = m->epochs = start_epochs(m);
 	if (m->signals == NULL || m->epochs == NULL ||
 	    (m->svc = keysvc_new(m->loop, &params)) == NULL)
 		fatalx(EXIT_RUNTIME, "no memory, threads or randomness to start with");
@@ -195,7 +258,7 @@ static void start_embedded(struct keysvc_main *m, struct inherited *inherited, i
 	m->policy.has_token = true;
 	control_policy(&m->policy, m->conf);
 	start_service(m);
-	if (keysvc_listen(m->svc, service) == -1)
+	if (keysvc_listen(m->svc, service, NULL) == -1)
 		fatal(EXIT_RUNTIME, "cannot serve the inherited socket");
 	m->control = control_new(m->loop, channel, m->svc, m->conf, &m->policy);
 	m->conf = NULL; /* control's, also where it failed */
@@ -203,19 +266,80 @@ static void start_embedded(struct keysvc_main *m, struct inherited *inherited, i
 		fatalx(EXIT_RUNTIME, "no memory to start with");
 }
 
-static void start_alone(struct keysvc_main *m, struct keystore *keys, const int *fds)
+static void reload_cb(void *arg)
 {
+	reload(arg);
+}
+
+static void reopen_cb(void *arg)
+{
+	const struct keysvc_main *m = arg;
+
+	audit_log(keysvc_audit(m->svc));
+}
+
+static void drain_cb(void *arg)
+{
+	stop(arg);
+}
+
+static bool draining_cb(void *arg)
+{
+	const struct keysvc_main *m = arg;
+
+	return m->stopping;
+}
+
+static void start_status(struct keysvc_main *m)
+{
+	struct status_params params = { .keysvc = m->svc,
+		.epochs = m->epochs,
+		.conf = &m->conf->admin,
+		.wants_file = m->conf->cluster_secret_file != NULL,
+		.reload = reload_cb,
+		.reopen = reopen_cb,
+		.drain = drain_cb,
+		.draining = draining_cb,
+		.arg = m };
+
+	if ((m->status = status_new(m->loop, &params, &m->admin)) == NULL)
+		fatalx(EXIT_RUNTIME, "no memory for the admin address");
+}
+
+static void on_denied(void *arg)
+{
+	struct keysvc_main *m = arg;
+
+	keysvc_recheck(m->svc);
+}
+
+static void start_alone(struct keysvc_main *m, struct standalone *alone, const int *fds)
+{
+	char buf[ENDPOINT_TEXT_MAX];
+
+	m->tls = alone->tls;
+	m->peers_tls = alone->peers_tls;
 	control_policy(&m->policy, m->conf);
 	start_service(m);
-	keysvc_set_keys(m->svc, keys);
+	policy_set_rules(&m->policy, alone->rules);
+	keysvc_set_keys(m->svc, alone->keys);
 	m->started = m->conf;
-	for (size_t i = 0; i < m->conf->listen.n; i++) {
-		if (keysvc_listen(m->svc, fds[i]) == -1)
-			fatal(EXIT_RUNTIME, "%s: cannot serve", m->conf->listen.at[i]);
-	}
+	if (m->tls != NULL)
+		tlsctx_watch(m->tls, m->loop, on_denied, m);
+	if (m->peers_tls != NULL)
+		tlsctx_watch(m->peers_tls, m->loop, NULL, NULL);
 	fputs("ready:", stderr);
-	for (size_t i = 0; i < m->conf->listen.n; i++)
-		fprintf(stderr, " %s", m->conf->listen.at[i]);
+	for (size_t i = 0; i < m->conf->listen.n; i++) {
+		const char *address = m->conf->listen.at[i];
+		bool local = strncmp(address, "unix:", 5) == 0;
+
+		fprintf(stderr, " %s", standalone_address(fds[i], address, buf, sizeof(buf)));
+		if (keysvc_listen(m->svc, fds[i], local ? NULL : m->tls) == -1)
+			fatal(EXIT_RUNTIME, "%s: cannot serve", address);
+	}
+	if (m->admin.address[0] != '\0')
+		fprintf(stderr, " admin http://%s", m->admin.address);
+	start_status(m);
 	fputc('\n', stderr);
 	notify_send("READY=1");
 }
@@ -235,13 +359,19 @@ static int *listen_all(const struct keysvc_conf *conf)
 }
 
 static int serve(
-    struct keysvc_main *m, struct inherited *inherited, int channel, struct keystore *keys)
+    struct keysvc_main *m, struct inherited *inherited, int channel, struct standalone *alone)
 {
+	char folder[256];
 	int *fds = NULL, rc;
 
 	/* What needs rights comes first. */
 	if (channel == -1 && (fds = listen_all(m->conf)) == NULL)
 		return EXIT_RUNTIME;
+	if (channel == -1 && adminconf_open(&m->admin, &m->conf->admin,
+				 adminconf_runtime_folder(folder, sizeof(folder))) == -1) {
+		free(fds);
+		return EXIT_RUNTIME;
+	}
 	if (confine_drop(m->conf) == -1) {
 		free(fds);
 		return EXIT_RUNTIME;
@@ -249,21 +379,26 @@ static int serve(
 	if (channel != -1)
 		start_embedded(m, inherited, channel);
 	else
-		start_alone(m, keys, fds);
+		start_alone(m, alone, fds);
 	free(fds);
 	rc = loop_run(m->loop);
 	audit_log(keysvc_audit(m->svc));
 	for (size_t i = 0; m->started != NULL && i < m->started->listen.n; i++)
 		standalone_unlink(m->started->listen.at[i]);
+	if (m->admin.path[0] != '\0')
+		unlink(m->admin.path);
+	status_free(m->status);
 	control_free(m->control);
 	keysvc_free(m->svc);
 	epochs_free(m->epochs);
+	tlsctx_free(m->tls);
+	tlsctx_free(m->peers_tls);
 	signals_free(m->signals);
 	loop_free(m->loop);
+	policy_clear(&m->policy); /* its rules borrow conf */
 	if (m->conf != m->started)
 		keysvc_conf_free(m->conf);
 	keysvc_conf_free(m->started);
-	policy_clear(&m->policy);
 	return rc == 0 ? 0 : EXIT_RUNTIME;
 }
 
@@ -272,7 +407,7 @@ static int run(const char *file, enum mode mode)
 	struct keysvc_main m = { .file = file };
 	struct inherited *inherited = calloc(1, sizeof(*inherited));
 	const struct conf_option *options;
-	struct keystore *keys = NULL;
+	struct standalone alone = { NULL, NULL, NULL, NULL };
 	int channel, rc;
 	size_t n;
 
@@ -289,18 +424,18 @@ static int run(const char *file, enum mode mode)
 	}
 	if (mode == MODE_SERVE)
 		confine_lock();
-	if (channel == -1 && (keys = standalone_keys(m.conf)) == NULL)
+	if (channel == -1 && standalone_read(&alone, m.conf) == -1)
 		return EXIT_CONFIG;
 	if (mode == MODE_TEST) {
-		printf("%s: good, %zu keys\n", file, keystore_n(keys));
-		keystore_free(keys);
+		printf("%s: good, %zu keys\n", file, keystore_n(alone.keys));
+		standalone_clear(&alone);
 		keysvc_conf_free(m.conf);
 		free(inherited);
 		return 0;
 	}
 	if (channel != -1)
 		setproctitle("-sslgw-keysvc: embedded");
-	rc = serve(&m, inherited, channel, keys);
+	rc = serve(&m, inherited, channel, &alone);
 	free(inherited);
 	return rc;
 }

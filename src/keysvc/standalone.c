@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "keysvc/chain.h"
 #include "keysvc/control.h"
 #include "keysvc/keyop.h"
 #include "keysvc/pemkeys.h"
 #include "net/endpoint.h"
 #include "net/listener.h"
+#include "net/tlsctx.h"
 
 #include "base/poison.h"
 
@@ -59,9 +61,84 @@ struct keystore *standalone_keys(const struct keysvc_conf *conf)
 		keystore_free(keys);
 		return NULL;
 	}
+	log_info("certificate chains lie beside %zu of %zu keys",
+	    chain_load(keys, conf->keys.at, conf->keys.n), keystore_n(keys));
 	keystore_seal(keys);
 	return keys;
 }
+
+struct rules *standalone_rules(const struct keysvc_conf *conf, const struct keystore *keys)
+{
+	struct rules *rules = rules_new(conf);
+
+	if (rules != NULL && rules_bind(rules, keys) == 0) {
+		rules_warn(rules);
+		return rules;
+	}
+	log_errorx("callers: out of memory");
+	rules_free(rules);
+	return NULL;
+}
+
+/* ---- TLS */
+
+static bool has_tcp(const struct conf_strings *addresses)
+{
+	for (size_t i = 0; i < addresses->n; i++) {
+		if (strncmp(addresses->at[i], "unix:", 5) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* With conf's identity: of the listeners, or to ask other key services. */
+static struct tlsctx *make_tls(const struct keysvc_conf *conf, bool server)
+{
+	struct tlsctx_params params = { .server = server,
+		.identity_file = conf->identity,
+		.key_file = conf->identity_key,
+		.ca_file = conf->ca_file,
+		.deny_file = conf->deny_file,
+		/* Which of these may ask, and what, says the policy; a cache's identity never. */
+		.roles = server ? ROLE_GATEWAY | ROLE_KEYSVC | ROLE_OPERATOR | ROLE_NONE
+				: ROLE_KEYSVC };
+	char why[512];
+	struct tlsctx *tls = tlsctx_new(&params, why, sizeof(why));
+
+	if (tls == NULL)
+		log_errorx("%s", why);
+	return tls;
+}
+
+/* ---- all of it */
+
+void standalone_clear(struct standalone *alone)
+{
+	rules_free(alone->rules);
+	keystore_free(alone->keys);
+	tlsctx_free(alone->tls);
+	tlsctx_free(alone->peers_tls);
+	*alone = (struct standalone){ NULL, NULL, NULL, NULL };
+}
+
+int standalone_read(struct standalone *alone, const struct keysvc_conf *conf)
+{
+	bool ok;
+
+	alone->keys = standalone_keys(conf);
+	alone->rules = alone->keys == NULL ? NULL : standalone_rules(conf, alone->keys);
+	ok = alone->rules != NULL;
+	if (has_tcp(&conf->listen))
+		ok = (alone->tls = make_tls(conf, true)) != NULL && ok;
+	if (has_tcp(&conf->peers))
+		ok = (alone->peers_tls = make_tls(conf, false)) != NULL && ok;
+	if (ok)
+		return 0;
+	standalone_clear(alone);
+	return -1;
+}
+
+/* ---- sockets */
 
 /* Somebody may answer there: then it is not ours to take. */
 static bool in_use(const struct endpoint *at)
@@ -75,25 +152,19 @@ static bool in_use(const struct endpoint *at)
 	return used;
 }
 
-int standalone_listen(const char *address)
+static int listen_unix(const char *path, const struct endpoint *at)
 {
-	const char *path = address + strlen("unix:");
-	struct endpoint at;
 	struct stat st;
 	int fd;
 
-	if (endpoint_parse(&at, address) == -1) {
-		log_errorx("%s: no address of a Unix socket: too long?", address);
-		return -1;
-	}
-	if (in_use(&at)) {
+	if (in_use(at)) {
 		log_errorx(
 		    "%s: another process listens there: stop it, or choose another path", path);
 		return -1;
 	}
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(path);
-	if ((fd = listener_socket(&at, false)) == -1) {
+	if ((fd = listener_socket(at, false)) == -1) {
 		log_error("%s: cannot listen", path);
 		return -1;
 	}
@@ -103,7 +174,34 @@ int standalone_listen(const char *address)
 	return fd;
 }
 
+int standalone_listen(const char *address)
+{
+	struct endpoint at;
+	int fd;
+
+	if (endpoint_parse(&at, address) == -1) {
+		log_errorx("%s: no address: too long?", address);
+		return -1;
+	}
+	if (at.addr.ss_family == AF_UNIX)
+		return listen_unix(address + strlen("unix:"), &at);
+	if ((fd = listener_socket(&at, false)) == -1)
+		log_error("%s: cannot listen", address);
+	return fd;
+}
+
+const char *standalone_address(int fd, const char *address, char *buf, size_t size)
+{
+	struct endpoint at = { .len = sizeof(at.addr) };
+
+	if (getsockname(fd, (struct sockaddr *)&at.addr, &at.len) == -1 ||
+	    at.addr.ss_family == AF_UNIX)
+		return address;
+	return endpoint_text(&at, buf, size);
+}
+
 void standalone_unlink(const char *address)
 {
-	unlink(address + strlen("unix:"));
+	if (strncmp(address, "unix:", 5) == 0)
+		unlink(address + strlen("unix:"));
 }

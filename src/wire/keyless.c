@@ -88,6 +88,8 @@ static bool parse_item(struct cursor *c, struct keyless *out, bool *has_opcode)
 		out->opcode = data.at[0];
 		return true;
 	}
+	if (tag == TAG_PAD)
+		out->padded = true;
 	if (t == NULL)
 		return true;
 	slice = slice_of(out, t);

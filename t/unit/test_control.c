@@ -96,7 +96,8 @@ static int setup(void **state)
 	params.epochs = f->epochs = epochs_new(f->loop, &epochs);
 	f->svc = keysvc_new(f->loop, &params);
 	control_policy(&f->policy, conf);
-	assert_int_equal(f->policy.grants, GRANT_TLS_SIGN | GRANT_EPOCH_KEYS | GRANT_KEYS);
+	assert_int_equal(
+	    f->policy.grants, GRANT_TLS_SIGN | GRANT_EPOCH_KEYS | GRANT_KEYS | GRANT_CHAINS);
 	assert_int_equal(channel_pair(fds), 0);
 	f->master = channel_new(f->loop, fds[0], &events, f);
 	f->control = control_new(f->loop, fds[1], f->svc, conf, &f->policy);
@@ -262,7 +263,8 @@ static void reload_takes_a_whole_configuration_or_none(void **state)
 
 	tell(f, fd, "reload");
 	assert_non_null(strstr(hear(f), "failed "));
-	assert_int_equal(f->policy.grants, GRANT_TLS_SIGN | GRANT_EPOCH_KEYS | GRANT_KEYS);
+	assert_int_equal(
+	    f->policy.grants, GRANT_TLS_SIGN | GRANT_EPOCH_KEYS | GRANT_KEYS | GRANT_CHAINS);
 	close(fd);
 	fd = memfile(good, strlen(good));
 	give_key(f, b, "b", "P-384");
@@ -353,7 +355,7 @@ static void defaults_are_the_documented_ones(void **state)
 	(void)state;
 	assert_non_null(conf);
 	assert_int_equal(conf->threads, 1);
-	assert_int_equal(conf->deadline, 300);
+	assert_int_equal(conf->deadline, 250);
 	assert_int_equal(conf->epoch_period, 3600000);
 	assert_int_equal(conf->generation_lifetime, UINT64_C(7) * 86400000);
 	assert_int_equal(conf->tls12, TLS12_SENTINEL);
