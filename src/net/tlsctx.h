@@ -57,7 +57,8 @@ struct tlsctx_peer {
 
 /* Reads the files now (call it with the rights to). NULL: error says which file and why, for a person. */
 struct tlsctx *tlsctx_new(const struct tlsctx_params *, char *error, size_t error_size);
-void tlsctx_free(struct tlsctx *); /* NULL is allowed; SSLs in use keep what they need */
+/* NULL is allowed; SSLs in use keep what they need, and let nobody in any more. A watched one: before its loop. */
+void tlsctx_free(struct tlsctx *);
 /* Reads all files again for new connections; on failure all stays. 0, -1: error says why. */
 int tlsctx_reload(struct tlsctx *, char *error, size_t error_size);
 SSL *tlsctx_ssl(
