@@ -46,7 +46,7 @@ static const char *socket_path(const char *target)
 {
 	if (strncmp(target, "unix:", 5) == 0)
 		return target + 5;
-	return target[0] == '/' || target[0] == '.' ? target : NULL;
+	return strchr(target, '/') != NULL ? target : NULL;
 }
 
 static int check_target(const char *target, char *why, size_t size)

@@ -15,7 +15,7 @@ struct client_answer {
 	size_t len;
 };
 
-/* target: "/path", "unix:/path" or "HOST:PORT". 0; -1: no answer, and why says what to look at. */
+/* target: a path with a slash, "unix:/path" or "HOST:PORT". 0; -1: no answer, and why says what to look at. */
 int client_get(const char *target, const char *path, struct client_answer *, char *why, size_t);
 /* A command, by a Unix socket only: the daemon takes it from root and its own user. Done if code is 200; else
  * body says why not. */

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "gateway/monitor/monitor.h"
+#include "gateway/monitor/status.h"
 #include "proc/child.h"
 #include "proc/privileges.h"
 
@@ -93,7 +94,7 @@ pid_t roles_spawn(const char *role, const struct roles_spawn *with)
 	    name[] = "sslgw", option[] = "--role", what[16];
 	char *argv[] = { name, option, what, numbers[0], numbers[1], numbers[2], numbers[3],
 		numbers[4], keys, cache, NULL };
-	struct child_fd fds[5] = { { with->config, "config" }, { with->counters, "counters" },
+	struct child_fd fds[7] = { { with->config, "config" }, { with->counters, "counters" },
 		{ with->channel, "channel" } };
 	size_t n = 3;
 
@@ -109,6 +110,10 @@ pid_t roles_spawn(const char *role, const struct roles_spawn *with)
 		fds[n++] = (struct child_fd){ with->token, "token" };
 	if (with->selfsigned >= 0)
 		fds[n++] = (struct child_fd){ with->selfsigned, "selfsigned" };
+	if (with->admin != NULL && with->admin->tcp >= 0)
+		fds[n++] = (struct child_fd){ with->admin->tcp, "admin" };
+	if (with->admin != NULL && with->admin->local >= 0)
+		fds[n++] = (struct child_fd){ with->admin->local, "admin-local" };
 	return child_spawn("/proc/self/exe", argv, NULL, fds, n);
 }
 
@@ -116,17 +121,25 @@ int monitor_main(int argc, char **argv)
 {
 	struct roles_given *role = calloc(1, sizeof *role);
 	struct loop *loop = loop_new();
+	struct adminconf_sockets admin;
+	struct status *status;
 	int rc;
 
 	if (role == NULL || loop == NULL)
 		fatal(EXIT_RUNTIME, "cannot start");
 	log_init("sslgw[monitor]");
 	role_load(role, argc, argv);
+	admin.tcp = inherited_take(&role->inherited, "admin");
+	admin.local = inherited_take(&role->inherited, "admin-local");
 	if (privileges_drop(role->uid, role->gid) != 0)
 		fatal(EXIT_RUNTIME, "cannot give up rights");
 	setproctitle("-sslgw: monitor");
+	status = status_new(loop, role->conf, role->counters, role->owner, &admin);
+	if (status == NULL)
+		fatal(EXIT_RUNTIME, "no memory for the admin address");
 	rc = monitor_run(
-	    loop, role->conf, role->channel, counters_cell(role->counters, ROLES_BEAT));
+	    loop, role->conf, role->channel, counters_cell(role->counters, ROLES_BEAT), status);
+	status_free(status);
 	loop_free(loop);
 	gateway_conf_free(role->conf);
 	counters_detach(role->counters);

@@ -13,6 +13,7 @@
 #include "base/counters.h"
 #include "gateway/gateway_conf.h"
 #include "net/endpoint.h"
+#include "proc/adminconf.h"
 #include "proc/inherited.h"
 
 /* Cells of the counters table: one for each worker process that lives, those that drain too; the last ones are
@@ -41,6 +42,7 @@ struct roles_spawn {
 	gid_t gid;
 	const struct endpoint *keys, *cache; /* len 0: none */
 	int config, counters, token, channel, selfsigned;
+	const struct adminconf_sockets *admin; /* the monitor's; NULL: none */
 };
 pid_t roles_spawn(const char *role, const struct roles_spawn *);
 

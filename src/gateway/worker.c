@@ -20,6 +20,7 @@
 #include "gateway/exchange/exchange.h"
 #include "gateway/front/conn.h"
 #include "gateway/origin/pool.h"
+#include "gateway/publish.h"
 #include "gateway/keycheck.h"
 #include "gateway/resolved.h"
 #include "gateway/roles.h"
@@ -250,6 +251,7 @@ static void beat(struct deadline *deadline)
 	struct worker_process *p = CONTAINER_OF(deadline, struct worker_process, beat);
 
 	counter_set(p->beat_cell, loop_now_ms(p->worker.loop));
+	publish(&p->worker, p->role.counters);
 	deadline_set(p->worker.loop, &p->beat, WORKER_BEAT_MS, beat);
 }
 

@@ -247,6 +247,19 @@ uint32_t peers_in_flight(const struct peers *peers)
 	return peers->in_flight;
 }
 
+bool peers_server(const struct peers *peers, unsigned slot, struct peers_server *server)
+{
+	const struct peer *peer = slot < peers->n ? peers->at[slot] : NULL;
+
+	if (peer == NULL)
+		return false;
+	*server = (struct peers_server){ .endpoint = peer->endpoint,
+		.up = peer->state == PEER_UP,
+		.broken = breaker_is_open(&peer->breaker),
+		.in_flight = peer->in_flight };
+	return true;
+}
+
 void peers_on_up(struct peers *peers, void (*up)(void *arg), void *arg)
 {
 	peers->up = up;

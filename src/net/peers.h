@@ -79,6 +79,13 @@ unsigned ask_slot(
 void peers_recheck(struct peers *);
 bool peers_usable(const struct peers *); /* some endpoint's breaker is closed */
 uint32_t peers_in_flight(const struct peers *);
+/* How an endpoint of the set is, for those who watch. False: there is none of that slot. */
+struct peers_server {
+	struct endpoint endpoint;
+	bool up, broken; /* connected and welcomed; its breaker is open */
+	uint32_t in_flight;
+};
+bool peers_server(const struct peers *, unsigned slot, struct peers_server *);
 /* Called when a connection is welcomed (for asks that were held back). */
 void peers_on_up(struct peers *, void (*up)(void *arg), void *arg);
 

@@ -184,7 +184,7 @@ static void names_are(struct bed *bed, enum dns_way way, uint32_t ttl, const cha
 static void run(struct bed *bed, void (*script)(struct bed *))
 {
 	bed->script = script;
-	assert_int_equal(monitor_run(bed->loop, &bed->conf, bed->channel_fd, bed->beat), 0);
+	assert_int_equal(monitor_run(bed->loop, &bed->conf, bed->channel_fd, bed->beat, NULL), 0);
 	assert_null(bed->script);
 	assert_false(bed->over);
 }

@@ -191,6 +191,11 @@ const struct endpoint *keyclient_server(const struct keyclient *kc, unsigned slo
 	return slot < kc->servers_n ? &kc->servers[slot] : NULL;
 }
 
+const struct peers *keyclient_peers(const struct keyclient *kc)
+{
+	return kc->peers;
+}
+
 void keyclient_recheck(struct keyclient *kc)
 {
 	peers_recheck(kc->peers);

@@ -49,6 +49,7 @@ void keyclient_free(struct keyclient *);
 int keyclient_servers(struct keyclient *, const struct endpoint *, size_t n);
 size_t keyclient_servers_n(const struct keyclient *);
 const struct endpoint *keyclient_server(const struct keyclient *, unsigned slot); /* NULL: none */
+const struct peers *keyclient_peers(const struct keyclient *); /* to be looked at */
 /* The deny list has changed: connections to servers on it close. */
 void keyclient_recheck(struct keyclient *);
 

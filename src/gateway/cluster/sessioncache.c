@@ -151,6 +151,11 @@ int sessioncache_servers(struct sessioncache *sc, const struct endpoint *servers
 	return 0;
 }
 
+const struct peers *sessioncache_peers(const struct sessioncache *sc)
+{
+	return sc->peers;
+}
+
 void sessioncache_recheck(struct sessioncache *sc)
 {
 	peers_recheck(sc->peers);

@@ -52,6 +52,7 @@ void sessioncache_free(struct sessioncache *); /* asks in flight end as DOWN bef
 /* Another set (names were resolved); asks in flight go on. 0, -1: no memory. */
 int sessioncache_servers(struct sessioncache *, const struct endpoint *, size_t n);
 /* The deny list has changed: connections to servers on it close. */
+const struct peers *sessioncache_peers(const struct sessioncache *); /* to be looked at */
 void sessioncache_recheck(struct sessioncache *);
 
 /* NULL: down; nothing will follow. */

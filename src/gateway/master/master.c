@@ -13,12 +13,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/master/master_private.h"
 #include "gateway/master/memfile.h"
+#include "gateway/report.h"
 #include "proc/daemonize.h"
 #include "proc/notify.h"
 #include "proc/privileges.h"
@@ -63,6 +65,10 @@ static void enter(
 {
 	log_debug("%s -> %s", phase_name(m->phase), phase_name(phase));
 	m->phase = phase;
+	if (m->counters != NULL) {
+		report_master(m->counters, REPORT_PHASE, phase + 1);
+		report_master(m->counters, REPORT_SERVING, phase == MASTER_SERVING);
+	}
 	if (ms > 0)
 		deadline_set(m->loop, &m->patience, ms, passed);
 	else
@@ -198,6 +204,7 @@ static void rolled(void *arg, int failed)
 	enter(m, MASTER_SERVING, 0, NULL);
 	fputs("ready:", stderr);
 	sockets_print(m->sockets, stderr);
+	master_admin_print(m, stderr);
 	fputc('\n', stderr);
 	notify_send("READY=1\nSTATUS=serving with %u workers", m->plan->workers);
 	if (m->pidfile != NULL)
@@ -318,7 +325,7 @@ static void drained(void *arg)
 		begin_end(m, 0);
 }
 
-static void stop(struct master *m)
+void master_stop(struct master *m)
 {
 	if (m->phase != MASTER_SERVING) { /* not serving yet, or asked a second time */
 		begin_end(m, 0);
@@ -363,7 +370,7 @@ static void on_signal(void *arg, int signo)
 		log_warnx("USR2: a new program takes a restart; HUP reloads the configuration");
 		break;
 	default:
-		stop(m);
+		master_stop(m);
 		break;
 	}
 }
@@ -412,6 +419,8 @@ static int take_resources(struct master *m)
 	conf_errors_free(errors);
 	if (m->sockets == NULL)
 		return EXIT_RUNTIME;
+	if (master_admin_open(m) != 0)
+		return EXIT_RUNTIME;
 	say_users(m->plan);
 	return 0;
 }
@@ -423,11 +432,21 @@ static int make_parts(struct master *m)
 	struct workers_params workers = {
 		.loop = m->loop, .rolled = rolled, .drained = drained, .arg = m
 	};
-	struct watcher_params watcher = {
-		.loop = m->loop, .ready = names_ready, .resolved = resolved, .arg = m
-	};
+	struct watcher_params watcher = { .loop = m->loop,
+		.ready = names_ready,
+		.resolved = resolved,
+		.asked = master_asked,
+		.admin = &m->admin,
+		.arg = m };
 
 	m->counters = counters_create(&m->counters_fd);
+	if (m->counters != NULL) {
+		m->generation = 1;
+		report_master(m->counters, REPORT_STARTED, (uint64_t)time(NULL));
+		report_master(m->counters, REPORT_PID, (uint64_t)getpid());
+		report_master(m->counters, REPORT_GENERATION, m->generation);
+		report_master(m->counters, REPORT_WORKERS, m->plan->workers);
+	}
 	m->token_fd = memfile_secret("sslgw token", KEYCLIENT_TOKEN_LEN);
 	if (m->counters == NULL || m->token_fd < 0) {
 		log_error("cannot share memory");
@@ -467,6 +486,7 @@ static void clear(struct master *m)
 		sockets_unlink(m->sockets, NULL);
 	if (m->reload.sockets != NULL)
 		sockets_unlink(m->reload.sockets, NULL);
+	adminconf_close(&m->admin, true);
 	sockets_free(m->sockets);
 	sockets_free(m->reload.sockets);
 	plan_free(m->reload.plan);
@@ -502,6 +522,7 @@ int master_run(const struct launch *launch)
 		fatal(EXIT_RUNTIME, "out of memory");
 	m->launch = launch;
 	m->selfsigned_fd = m->counters_fd = m->token_fd = -1;
+	m->admin = (struct adminconf_sockets){ .tcp = -1, .local = -1 };
 	m->daemon = launch->daemon ? daemonize() : -1;
 	if (launch->daemon && m->daemon < 0)
 		fatal(EXIT_RUNTIME, "cannot go into the background");

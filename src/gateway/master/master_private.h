@@ -13,6 +13,7 @@
 #include "gateway/master/watcher.h"
 #include "gateway/master/workers.h"
 #include "net/loop.h"
+#include "proc/adminconf.h"
 
 #define MASTER_PHASES(X)                                                                           \
 	X(MASTER_KEYS, "reading keys")                                                             \
@@ -49,6 +50,8 @@ struct master {
 	struct embedded *embedded;
 	struct workers *workers;
 	struct watcher *watcher; /* the monitor process */
+	struct adminconf_sockets admin; /* the monitor serves them */
+	uint64_t generation; /* of the configuration in force */
 	struct reload reload;
 	struct deadline tick, patience;
 	struct signals *signals;
@@ -64,7 +67,16 @@ int master_selfsigned(struct master *, const char *pem);
 int master_live(struct loop *, const struct gateway_conf *);
 void master_log_errors(const struct conf_errors *);
 
+/* admin.c */
+int master_admin_open(struct master *); /* 0, -1: said in the log */
+void master_admin_print(
+    const struct master *, FILE *); /* for the ready line: " admin http://127.0.0.1:9901" */
+void master_admin_changed(
+    const struct master *, const struct plan *); /* says that it takes a restart */
+void master_asked(void *master, const char *what); /* a command of the operator's */
+
 void reload_ask(struct master *);
+void master_stop(struct master *); /* drains, then ends; a second time: ends */
 void reload_serving(struct master *); /* the start is over: what was asked for meanwhile */
 void reload_rolled(struct master *, int failed);
 

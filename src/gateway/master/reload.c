@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "gateway/master/master_private.h"
+#include "gateway/report.h"
+#include "gateway/roles.h"
 #include "proc/notify.h"
 
 #include "base/poison.h"
@@ -55,6 +57,9 @@ static void refuse(struct master *m, const struct conf_errors *errors, const cha
 	log_errorx("reload refused%s%s: the former configuration stays in force",
 	    why != NULL ? ": " : "", why != NULL ? why : "");
 	m->reload.tries = 0;
+	report_master(m->counters, REPORT_REFUSED, 1);
+	counter_add(
+	    counters_cell_of(m->counters, "sslgw_reloads_refused_total", ROLES_CELL_MASTER), 1);
 	over(m);
 }
 
@@ -95,6 +100,11 @@ void reload_rolled(struct master *m, int failed)
 	m->reload.plan = former;
 	m->reload.sockets = former_sockets;
 	m->reload.tries = 0;
+	report_master(m->counters, REPORT_REFUSED, 0);
+	report_master(m->counters, REPORT_GENERATION, ++m->generation);
+	report_master(m->counters, REPORT_WORKERS, m->plan->workers);
+	counter_add(counters_cell_of(m->counters, "sslgw_reloads_total", ROLES_CELL_MASTER), 1);
+	master_admin_changed(m, former);
 	watcher_use(m->watcher, m->plan);
 	log_info("reload done: %u workers with the new configuration", m->plan->workers);
 	over(m);

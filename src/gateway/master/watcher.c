@@ -45,6 +45,14 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 		w->params.ready(w->params.arg);
 		return;
 	}
+	/* These three words and no others. A monitor that was taken over can so stop the gateway, as it can send
+	 * the clients elsewhere by what it says of names: it is trusted with both, and with no right or key. */
+	if (strcmp(text, "reload") == 0 || strcmp(text, "drain") == 0 ||
+	    strcmp(text, "reopen") == 0) {
+		if (w->params.asked != NULL)
+			w->params.asked(w->params.arg, text);
+		return;
+	}
 	if (strncmp(text, "resolved ", 9) != 0 || (copy = strdup(text + 9)) == NULL)
 		return;
 	if (resolved_parse(copy, &w->parsed) == 0)
@@ -97,7 +105,8 @@ static int spawn(struct watcher *w)
 						 .counters = w->params.counters_fd,
 						 .token = -1,
 						 .channel = pair[1],
-						 .selfsigned = -1 });
+						 .selfsigned = -1,
+						 .admin = w->params.admin });
 	close(pair[1]);
 	close(config);
 	if (pid < 0) {

@@ -8,6 +8,7 @@
 #include "gateway/master/plan.h"
 #include "net/endpoint.h"
 #include "net/loop.h"
+#include "proc/adminconf.h"
 
 struct watcher;
 
@@ -18,6 +19,9 @@ struct watcher_params {
 	struct endpoint keys, cache;
 	void (*ready)(void *arg); /* every name had its first answer, or time enough; each start */
 	void (*resolved)(void *arg, const char *line); /* "HOST TTL ADDR...", checked */
+	/* An operator's command that came by the admin socket: "reload", "drain", "reopen". NULL: none is taken. */
+	void (*asked)(void *arg, const char *what);
+	const struct adminconf_sockets *admin; /* handed to each monitor; borrowed. NULL: none */
 	void *arg;
 };
 

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/master/memfile.h"
 #include "gateway/master/workers_private.h"
+#include "gateway/report.h"
 
 #include "base/poison.h"
 
@@ -30,6 +31,16 @@ enum {
 	WORKERS_START_LOOKS = 30, /* a large configuration is read before the first beat */
 	WORKERS_GENERATIONS_MAX = 2, /* that drain; older ones are stopped */
 };
+
+static void report(const struct process *p)
+{
+	static const enum report_state states[] = { [PROCESS_STARTING] = REPORT_STARTING,
+		[PROCESS_READY] = REPORT_READY,
+		[PROCESS_DRAINING] = REPORT_DRAINING };
+
+	report_worker(
+	    p->workers->params.counters, p->cell, p->slot, p->pid, p->generation, states[p->state]);
+}
 
 static void roll_on(struct workers *w);
 static void roll_over(struct workers *w, int failed);
@@ -54,6 +65,7 @@ static unsigned newer_generations(const struct workers *w, unsigned generation)
 static void drain_process(struct workers *w, struct process *p)
 {
 	p->state = PROCESS_DRAINING;
+	report(p);
 	slots_left(w, p);
 	if (p->channel != NULL)
 		channel_send(p->channel, NULL, 0, "drain");
@@ -78,6 +90,7 @@ static void is_ready(struct process *p)
 		return;
 	}
 	p->state = PROCESS_READY;
+	report(p);
 	slots_taken(w, p);
 	s->current = p;
 	if (old != NULL)
@@ -98,6 +111,7 @@ static void is_leaving(struct process *p)
 	if (s->current == p)
 		s->current = NULL;
 	p->state = PROCESS_DRAINING;
+	report(p);
 	slots_left(w, p);
 	replace(w, p);
 }
@@ -210,6 +224,7 @@ static struct process *spawn(struct workers *w, unsigned slot)
 		return NULL;
 	}
 	p->pid = pid;
+	report(p);
 	w->slots[slot].next = p;
 	names_tell(&w->names, p->channel); /* of key servers, too: it is not ready without those */
 	return p;
@@ -248,7 +263,8 @@ static void zero_gauge(void *arg, const char *name, uint64_t sum)
 	size_t len = strlen(name);
 
 	(void)sum;
-	if ((len > 5 && strcmp(name + len - 5, "_open") == 0) ||
+	if (strchr(name, '.') != NULL || /* what it told of itself: gateway/report.h */
+	    (len > 5 && strcmp(name + len - 5, "_open") == 0) ||
 	    (len > 7 && strcmp(name + len - 7, "_paused") == 0))
 		counter_set(counters_cell_of(p->workers->params.counters, name, p->cell), 0);
 }

@@ -14,6 +14,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "gateway/monitor/resolve.h"
+#include "gateway/monitor/status.h"
 #include "gateway/remote.h"
 #include "proc/channel.h"
 #include "proc/signals.h"
@@ -248,8 +249,16 @@ static void on_signal(void *arg, int signo)
 	(void)signo;
 }
 
-int monitor_run(
-    struct loop *loop, const struct gateway_conf *conf, int channel_fd, _Atomic uint64_t *beat)
+/* An operator's word for the master. */
+static bool pass_on(void *arg, const char *command)
+{
+	const struct monitor *m = arg;
+
+	return m->channel != NULL && channel_send(m->channel, NULL, 0, "%s", command) == 0;
+}
+
+int monitor_run(struct loop *loop, const struct gateway_conf *conf, int channel_fd,
+    _Atomic uint64_t *beat, struct status *status)
 {
 	static const int list[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, 0 };
 	struct monitor m = { .loop = loop, .beat_cell = beat };
@@ -260,6 +269,8 @@ int monitor_run(
 	m.resolver = resolver_new(loop, NULL);
 	if (signals == NULL || m.channel == NULL || m.resolver == NULL || find_names(&m, conf) != 0)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
+	if (status != NULL)
+		status_on_command(status, pass_on, &m);
 	if (beat != NULL)
 		beat_cb(&m.beat);
 	deadline_set(loop, &m.patience, MONITOR_READY_MS, patience_cb);
@@ -268,6 +279,8 @@ int monitor_run(
 	if (m.n == 0)
 		say_ready(&m);
 	rc = loop_run(loop);
+	if (status != NULL)
+		status_on_command(status, NULL, NULL);
 	deadline_clear(loop, &m.beat);
 	deadline_clear(loop, &m.patience);
 	for (size_t i = 0; i < m.n; i++) {

@@ -10,8 +10,12 @@
 #include "gateway/gateway_conf.h"
 #include "net/loop.h"
 
+struct status;
+
 /* Until the channel closes or the master says "stop". Sends "ready" once each name has had an answer, good or
- * bad, or after 3 s; and "resolved LINE" (gateway/resolved.h) at each change. beat: written every second. The exit status. */
-int monitor_run(struct loop *, const struct gateway_conf *, int channel_fd, _Atomic uint64_t *beat);
+ * bad, or after 3 s; and "resolved LINE" (gateway/resolved.h) at each change. beat: written every second. status (NULL: none):
+ * its commands are passed to the master by the same channel. The exit status. */
+int monitor_run(struct loop *, const struct gateway_conf *, int channel_fd, _Atomic uint64_t *beat,
+    struct status *);
 
 #endif

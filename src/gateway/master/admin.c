@@ -1,0 +1,73 @@
+/*
+ * admin.c: the admin address from the master's side: it opens the sockets while it has the rights, and
+ * hands them to each monitor, which speaks HTTP on them. What an operator asks there comes back as one
+ * of three words on the monitor's channel.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/master/master_private.h"
+
+#include "base/poison.h"
+
+/* Where admin.sock lies by default; NULL: nowhere: a folder that others may write to is no place for it. */
+static const char *folder_of(const struct plan *plan, char *buf, size_t size)
+{
+	if (plan->conf->runtime_dir != NULL) {
+		if (mkdir(plan->conf->runtime_dir, 0755) == 0)
+			(void)!chmod(plan->conf->runtime_dir, 0755);
+		return plan->conf->runtime_dir;
+	}
+	if (adminconf_runtime_folder(buf, size) != NULL)
+		return buf;
+	if (geteuid() != 0 || plan->conf->selfsigned)
+		return NULL;
+	return mkdir(RUNDIR, 0755) == 0 || errno == EEXIST ? RUNDIR : NULL;
+}
+
+int master_admin_open(struct master *m)
+{
+	char folder[256];
+
+	return adminconf_open(
+	    &m->admin, &m->plan->conf->admin, folder_of(m->plan, folder, sizeof folder));
+}
+
+void master_admin_print(const struct master *m, FILE *f)
+{
+	if (m->admin.address[0] != '\0')
+		fprintf(f, " admin http://%s", m->admin.address);
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+void master_admin_changed(const struct master *m, const struct plan *former)
+{
+	const struct adminconf *now = &m->plan->conf->admin, *was = &former->conf->admin;
+
+	if (!same(now->address, was->address) || !same(now->socket, was->socket))
+		log_warnx("another admin.address or admin.socket takes a restart, not a reload");
+}
+
+void master_asked(void *arg, const char *what)
+{
+	struct master *m = arg;
+
+	log_info("%s: asked for by the admin socket", what);
+	if (strcmp(what, "reload") == 0) {
+		reload_ask(m);
+	} else if (strcmp(what, "reopen") == 0) {
+		workers_reopen(m->workers);
+		embedded_reopen(m->embedded);
+	} else if (strcmp(what, "drain") == 0 && m->phase == MASTER_SERVING) {
+		master_stop(m); /* once: a second time would end what is open */
+	}
+}

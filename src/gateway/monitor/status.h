@@ -1,0 +1,29 @@
+/*
+ * status.h: the gateway's admin address, in the monitor: pages from the table of counters, and the
+ * commands that are passed on to the master.
+ */
+#ifndef GATEWAY_MONITOR_STATUS_H
+#define GATEWAY_MONITOR_STATUS_H
+
+#include <sys/types.h>
+
+#include "base/counters.h"
+#include "gateway/gateway_conf.h"
+#include "proc/adminconf.h"
+
+struct status;
+
+/* Takes the sockets over; conf and counters are borrowed for its life. operator: the master's user; it and root
+ * may use the Unix socket, workers may not. NULL: no memory. */
+struct status *status_new(struct loop *, const struct gateway_conf *, struct counters *,
+    uid_t operator_uid, struct adminconf_sockets *);
+/* pass: takes "reload", "drain", "reopen" to the master; false: it cannot be reached. NULL: none any more. */
+void status_on_command(struct status *, bool (*pass)(void *arg, const char *command), void *arg);
+void status_free(struct status *);
+
+/* status_metrics.c: the whole page. */
+void status_metrics(struct counters *, struct admin_out *);
+/* What a row of the table of counters is called as a metric, with its help; for tests. False: it has none. */
+bool status_metric_known(const char *row);
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * publish.h: what a worker tells of itself, once a second, in its cells (report.h): the services that
+ * it asks, and whether it has keys for sessions.
+ */
+#ifndef GATEWAY_PUBLISH_H
+#define GATEWAY_PUBLISH_H
+
+#include "base/counters.h"
+
+struct worker;
+
+void publish(const struct worker *, struct counters *);
+
+#endif
