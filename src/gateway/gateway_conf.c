@@ -241,6 +241,13 @@ static const struct conf_option options[] = {
 	    .max = MS_DAY,
 	    POOL(idle_timeout),
 	    .help = "an idle connection is kept so long; shorter than the servers do" },
+	{ .path = "pools[].idle_connections",
+	    .type = CONF_INTEGER,
+	    .def = "512",
+	    .min = 0,
+	    .max = 16384,
+	    POOL(idle_connections),
+	    .help = "so many are kept to a server, a worker" },
 
 	{ .path = "private_keys",
 	    .type = CONF_PATHS,

@@ -74,6 +74,7 @@ struct pool_conf {
 		size_t n;
 	} servers;
 	uint64_t connect_timeout, answer_timeout, idle_timeout; /* ms */
+	int64_t idle_connections; /* kept to a server, a worker */
 };
 
 /* Mutual TLS with the servers of a service. */

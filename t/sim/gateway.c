@@ -60,7 +60,8 @@ struct sim_gateway *sim_gateway_new(size_t servers)
 		.servers = { g->servers, servers },
 		.connect_timeout = 1000,
 		.answer_timeout = 2000,
-		.idle_timeout = 4000 };
+		.idle_timeout = 4000,
+		.idle_connections = 64 };
 	g->route = (struct route_conf){ (char *)(uintptr_t) "/", g->pool.name };
 	g->names[0] = (char *)(uintptr_t) "shop.example";
 	g->site = (struct site_conf){ .name = g->names[0],

@@ -129,6 +129,7 @@ struct sim_gateway *told_gateway(void)
 
 	g->pool.connect_timeout = g->pool.answer_timeout = 60;
 	g->pool.idle_timeout = 4000;
+	g->pool.idle_connections = 64;
 	sim_gateway_start(g);
 	return g;
 }

@@ -132,6 +132,24 @@ static void hop_by_hop_fields_and_those_that_connection_lists_stay_here(void **s
 	    "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nC: 3\r\n" FORWARDED_A "\r\n");
 }
 
+static void an_upgrade_is_asked_for_anew(void **state)
+{
+	struct bench *b = bench();
+
+	(void)state;
+	assert_string_equal(
+	    built(b, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n"
+		     "Upgrade: h2c, websocket, other/2\r\nSec-WebSocket-Key: k\r\n\r\n"),
+	    "GET /ws HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: k\r\nConnection: upgrade\r\n"
+	    "Upgrade: websocket\r\n" FORWARDED_A "\r\n");
+	assert_true(bytes_equal_str(b->marks.upgrade_to, "websocket"));
+	/* Of a request with a body nobody knows where the new protocol would begin. */
+	built(b, "POST /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		 "Content-Length: 1\r\n\r\nx");
+	assert_int_equal(b->marks.upgrade_to.len, 0);
+	assert_null(strstr((char *)b->out, "pgrade"));
+}
+
 static void http_1_0_without_host_gets_the_name_of_its_site(void **state)
 {
 	struct bench *b = bench();
@@ -273,6 +291,7 @@ int main(void)
 		cmocka_unit_test(what_is_end_to_end_passes_and_ours_is_added),
 		cmocka_unit_test(framing_is_written_anew),
 		cmocka_unit_test(hop_by_hop_fields_and_those_that_connection_lists_stay_here),
+		cmocka_unit_test(an_upgrade_is_asked_for_anew),
 		cmocka_unit_test(http_1_0_without_host_gets_the_name_of_its_site),
 		cmocka_unit_test(no_spelling_of_a_name_of_ours_passes),
 		cmocka_unit_test(without_a_profile_its_names_are_removed_all_the_same),

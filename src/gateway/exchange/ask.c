@@ -20,6 +20,7 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 		.head_request = x->head_request,
 		.body_follows = x->body_follows,
 		.chunked = x->chunked,
+		.upgrade_to = x->marks.upgrade_to,
 	};
 	enum reason reason = REASON_NONE;
 

@@ -34,6 +34,7 @@ static const unsigned next_states[EXCHANGE_STATE_N] = {
 const struct origin_events exchange_origin_events = {
 	.head = exchange_relay_head,
 	.body = exchange_relay_body,
+	.half = exchange_relay_half,
 	.end = exchange_relay_end,
 	.drained = exchange_relay_drained,
 	.failed = exchange_failed,
@@ -101,7 +102,7 @@ struct exchange *exchange_refuse(struct worker *worker, struct front *front,
 
 enum flow exchange_body(struct exchange *x, struct bytes slice)
 {
-	uint64_t max = x->worker->conf->limits.body;
+	uint64_t max = x->tunnel ? 0 : x->worker->conf->limits.body;
 
 	x->body_len += slice.len;
 	if (x->origin == NULL || x->pool == NULL)
@@ -119,7 +120,7 @@ enum flow exchange_body(struct exchange *x, struct bytes slice)
 void exchange_end(struct exchange *x)
 {
 	x->asked = true;
-	if (x->body_follows && x->origin != NULL)
+	if ((x->body_follows || x->tunnel) && x->origin != NULL)
 		x->origin->ops->end(x->origin);
 }
 

@@ -59,6 +59,7 @@ struct exchange {
 	uint8_t minor;
 	bool head_request, idempotent;
 	bool body_follows, chunked;
+	bool tunnel; /* a 101 was passed on: bytes of another protocol go both ways */
 	bool asked; /* the request is complete */
 	bool front_stopped; /* exchange_body() said STOP: ops->resume is owed */
 	bool held_all; /* held has all of the body that has come */
@@ -120,6 +121,7 @@ void exchange_redirect(struct exchange *, uint16_t status, struct bytes location
 /* relay.c */
 void exchange_relay_head(void *arg, const struct head *);
 enum flow exchange_relay_body(void *arg, struct bytes);
+void exchange_relay_half(void *arg);
 void exchange_relay_end(void *arg);
 void exchange_relay_drained(void *arg);
 

@@ -19,7 +19,7 @@ enum {
 static void write_line(struct writer *, const struct head *, struct headers_marks *);
 static void write_host(struct writer *, const struct headers_facts *);
 static void write_client_fields(struct writer *, const struct head *, struct headers_marks *);
-static void write_framing(struct writer *, const struct head *);
+static void write_framing(struct writer *, const struct head *, struct headers_marks *);
 static void write_forwarded(struct writer *, const struct headers_facts *);
 static void write_mod_ssl(struct writer *, const struct client *);
 static void write_certificate(struct writer *, const struct clientcert *);
@@ -30,7 +30,7 @@ bool headers_write(struct writer *w, const struct headers_facts *f, struct heade
 	write_line(w, f->head, marks);
 	write_host(w, f);
 	write_client_fields(w, f->head, marks);
-	write_framing(w, f->head);
+	write_framing(w, f->head, marks);
 	if ((f->site->conf->headers & HEADERS_FORWARDED) != 0)
 		write_forwarded(w, f);
 	if ((f->site->conf->headers & HEADERS_MOD_SSL) != 0 && f->client->version != NULL)
@@ -127,12 +127,19 @@ static void write_client_fields(
 	}
 }
 
-static void write_framing(struct writer *w, const struct head *head)
+static void write_framing(struct writer *w, const struct head *head, struct headers_marks *marks)
 {
 	if (head->body == BODY_CHUNKED)
 		FIELDS_WRITE_ONE(w, "Transfer-Encoding", bytes_str("chunked"));
 	else if (head->has_length)
 		FIELDS_WRITE_NUMBER(w, "Content-Length", head->length);
+	if (head->upgrade) {
+		FIELDS_WRITE_ONE(w, "Connection", bytes_str("upgrade"));
+		FIELDS_WRITE_ONE(w, "Upgrade", head->upgrade_to);
+		if (w->ok)
+			marks->upgrade_to = bytes_of(
+			    w->at - 2 - head->upgrade_to.len, head->upgrade_to.len);
+	}
 }
 
 static void write_forwarded(struct writer *w, const struct headers_facts *f)

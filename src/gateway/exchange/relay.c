@@ -9,7 +9,7 @@
 
 static size_t clean(const struct head *, struct field *to);
 
-/* Interim answers pass as they are, but for 100: the front has answered Expect itself. */
+/* Interim answers pass as they are, but for 100: the front has answered Expect itself. 101 is final. */
 void exchange_relay_head(void *arg, const struct head *head)
 {
 	struct exchange *x = arg;
@@ -38,7 +38,12 @@ void exchange_relay_head(void *arg, const struct head *head)
 		answer.body = ANSWER_UNKNOWN_LENGTH;
 		break;
 	}
-	if (head->status >= 200) {
+	if (head->status == 101) {
+		answer.body = ANSWER_TUNNEL;
+		answer.upgrade_to = head->upgrade_to;
+		x->tunnel = true;
+	}
+	if (head->status >= 200 || x->tunnel) {
 		exchange_state_set(x, EXCHANGE_ANSWERING);
 		x->status = head->status;
 		/* There will be no other try. */
@@ -53,6 +58,13 @@ enum flow exchange_relay_body(void *arg, struct bytes slice)
 
 	x->answer_len += slice.len;
 	return x->front->ops->body(x->front, slice);
+}
+
+void exchange_relay_half(void *arg)
+{
+	struct exchange *x = arg;
+
+	x->front->ops->end(x->front);
 }
 
 void exchange_relay_end(void *arg)

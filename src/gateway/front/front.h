@@ -20,7 +20,9 @@ struct answer {
 	const struct field
 	    *fields; /* borrowed; no hop-by-hop fields, no Content-Length, no Transfer-Encoding */
 	size_t fields_n;
-	enum { ANSWER_NO_BODY, ANSWER_LENGTH, ANSWER_UNKNOWN_LENGTH } body;
+	/* TUNNEL: a 101; what follows, both ways, is bytes of another protocol. */
+	enum { ANSWER_NO_BODY, ANSWER_LENGTH, ANSWER_UNKNOWN_LENGTH, ANSWER_TUNNEL } body;
+	struct bytes upgrade_to; /* with ANSWER_TUNNEL */
 	uint64_t
 	    length; /* with ANSWER_LENGTH; with NO_BODY of a HEAD or 304: what to announce, if has_length */
 	bool has_length;
@@ -32,7 +34,8 @@ struct front_ops {
 	void (*head)(struct front *,
 	    const struct answer *); /* final, or 1xx any number of times before it */
 	enum flow (*body)(struct front *, struct bytes); /* takes all */
-	void (*end)(struct front *); /* complete, framing included */
+	void (*end)(
+	    struct front *); /* complete, framing included; a tunnel: no more bytes this way */
 	void (*abort)(
 	    struct front *, enum reason); /* cannot be completed: h1 closes, h2 resets the stream */
 	void (*resume)(struct front *); /* after exchange_body said STOP */

@@ -33,7 +33,8 @@ static const unsigned next_states[FRONT_STATE_N] = {
 	[FRONT_IDLE] = 1u << FRONT_HEAD | 1u << FRONT_BODY | 1u << FRONT_WHOLE,
 	[FRONT_HEAD] = 1u << FRONT_BODY | 1u << FRONT_WHOLE,
 	[FRONT_BODY] = 1u << FRONT_BODY | 1u << FRONT_WHOLE | 1u << FRONT_LINGER,
-	[FRONT_WHOLE] = 1u << FRONT_IDLE | 1u << FRONT_LINGER,
+	[FRONT_WHOLE] = 1u << FRONT_IDLE | 1u << FRONT_LINGER | 1u << FRONT_TUNNEL,
+	[FRONT_TUNNEL] = 1u << FRONT_LINGER,
 };
 
 struct front_conn *front_http1_new(struct conn *conn)

@@ -30,6 +30,7 @@ enum {
 	X(FRONT_HEAD, "head")                                                                      \
 	X(FRONT_BODY, "body")                                                                      \
 	X(FRONT_WHOLE, "whole") /* the request is complete, the answer is not */                   \
+	X(FRONT_TUNNEL, "tunnel") /* another protocol; its deadline is the origin's */             \
 	X(FRONT_LINGER, "linger") /* the last answer is written */                                 \
 	X(FRONT_OVER, "over")
 
@@ -40,8 +41,8 @@ enum front_state {
 	    FRONT_STATE_N
 };
 
-/* How the answer's body is framed. */
-enum front_framing { FRAMING_NONE, FRAMING_PLAIN, FRAMING_CHUNKED };
+/* How the answer's body is framed. TUNNEL: not at all, and its end is the stream's. */
+enum front_framing { FRAMING_NONE, FRAMING_PLAIN, FRAMING_CHUNKED, FRAMING_TUNNEL };
 
 struct front_http1 {
 	struct front_conn half; /* first: as conn sees it */

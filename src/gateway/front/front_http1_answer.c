@@ -60,7 +60,7 @@ static void head(struct front *front, const struct answer *answer)
 {
 	struct front_http1 *f = front_of(front);
 	struct writer w = exchanges_writer(f->worker->exchanges);
-	bool interim = answer->status < 200;
+	bool interim = answer->status < 200 && answer->body != ANSWER_TUNNEL;
 	struct iovec iov;
 
 	if (interim && f->minor == 0)
@@ -82,11 +82,24 @@ static void head(struct front *front, const struct answer *answer)
 	}
 	iov = (struct iovec){ w.base, writer_len(&w) };
 	send_bytes(f, &iov, 1);
+	if (f->framing == FRAMING_TUNNEL) {
+		/* What the client sent without waiting for this answer comes in the next turn. */
+		front_state_set(f, FRONT_TUNNEL);
+		front_stop(f);
+		front_go_on(f);
+	}
 }
 
 static void write_framing(struct front_http1 *f, struct writer *w, const struct answer *answer)
 {
 	f->framing = FRAMING_NONE;
+	if (answer->body == ANSWER_TUNNEL) {
+		f->framing = FRAMING_TUNNEL;
+		f->keep_alive = false;
+		FIELDS_WRITE_ONE(w, "Connection", bytes_str("upgrade"));
+		FIELDS_WRITE_ONE(w, "Upgrade", answer->upgrade_to);
+		return;
+	}
 	if (answer->body == ANSWER_LENGTH) {
 		f->framing = FRAMING_PLAIN;
 		FIELDS_WRITE_NUMBER(w, "Content-Length", answer->length);
@@ -128,7 +141,9 @@ static void end(struct front *front)
 	struct front_http1 *f = front_of(front);
 	struct iovec iov = { (void *)(uintptr_t)CHUNK_LAST, sizeof(CHUNK_LAST) - 1 };
 
-	if (f->framing == FRAMING_CHUNKED && !f->broken)
+	if (f->framing == FRAMING_TUNNEL)
+		stream_finish(f->stream);
+	else if (f->framing == FRAMING_CHUNKED && !f->broken)
 		send_bytes(f, &iov, 1);
 }
 

@@ -11,6 +11,7 @@ static bool read_head(struct front_http1 *, struct bytes in);
 static void begin(struct front_http1 *, struct head *, size_t used);
 static bool read_body(struct front_http1 *, struct bytes in);
 static bool read_chunked(struct front_http1 *, struct bytes in);
+static bool read_tunnel(struct front_http1 *, struct bytes in);
 static bool drop(struct front_http1 *, struct bytes in);
 static bool offer(struct front_http1 *, struct bytes);
 static void whole(struct front_http1 *);
@@ -38,6 +39,9 @@ void front_read(struct front_http1 *f)
 		case FRONT_BODY:
 			more = f->chunked ? read_chunked(f, in) : read_body(f, in);
 			break;
+		case FRONT_TUNNEL:
+			more = read_tunnel(f, in);
+			break;
 		case FRONT_LINGER:
 			more = drop(f, in);
 			break;
@@ -48,7 +52,7 @@ void front_read(struct front_http1 *f)
 			return;
 		}
 	}
-	if (f->state == FRONT_HEAD || f->state == FRONT_BODY)
+	if (f->state == FRONT_HEAD || f->state == FRONT_BODY || f->state == FRONT_TUNNEL)
 		stream_expect(f->stream);
 	if (f->state != FRONT_OVER && !f->stopped && stream_at_end(f->stream))
 		ended(f);
@@ -162,6 +166,18 @@ static bool read_chunked(struct front_http1 *f, struct bytes in)
 	return true;
 }
 
+static bool read_tunnel(struct front_http1 *f, struct bytes in)
+{
+	bool stop = exchange_body(f->exchange, in) == FLOW_STOP;
+
+	if (f->state != FRONT_TUNNEL)
+		return false;
+	stream_consume(f->stream, in.len);
+	if (stop)
+		front_stop(f);
+	return true;
+}
+
 static bool drop(struct front_http1 *f, struct bytes in)
 {
 	if (in.len >= f->left) {
@@ -208,6 +224,14 @@ static void ended(struct front_http1 *f)
 		f->keep_alive = false;
 		if (stream_ssl(f->stream) != NULL && stream_truncated(f->stream))
 			conn_close(f->conn, REASON_TRUNCATED);
+		break;
+	case FRONT_TUNNEL:
+		if (stream_ssl(f->stream) != NULL && stream_truncated(f->stream)) {
+			conn_close(f->conn, REASON_TRUNCATED);
+			break;
+		}
+		front_stop(f); /* the other way goes on */
+		exchange_end(f->exchange);
 		break;
 	default:
 		conn_close(f->conn, REASON_TRUNCATED);

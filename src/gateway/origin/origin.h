@@ -16,22 +16,26 @@ struct origin_request {
 	bool head_request; /* the method is HEAD: the answer has no body */
 	bool body_follows; /* body() and then end() come; else neither */
 	bool chunked; /* the body is to be framed so */
+	struct bytes
+	    upgrade_to; /* the protocol that the head asks for, in memory that stays; empty: none */
 };
 
 struct origin_ops {
 	const char *name;
 	void (*start)(struct origin *, const struct origin_request *);
 	enum flow (*body)(struct origin *, struct bytes);
-	void (*end)(struct origin *); /* request complete */
+	void (*end)(struct origin *); /* request complete; a tunnel: no more bytes this way */
 	void (*resume)(struct origin *); /* after events->body said STOP */
 	void (*cancel)(
 	    struct origin *, enum reason); /* no event follows; the connection is not reused */
 };
 
 struct origin_events { /* how an origin speaks; exchange implements them; never inside start */
-	void (*head)(
-	    void *arg, const struct head *); /* interim (1xx) or final; borrowed until return */
+	/* Interim (1xx) or final; borrowed until return. A 101 that was asked for is final, and a tunnel's begin:
+	 * body() and end() carry its bytes both ways, unframed. */
+	void (*head)(void *arg, const struct head *);
 	enum flow (*body)(void *arg, struct bytes);
+	void (*half)(void *arg); /* a tunnel: no more bytes come; they may still go the other way */
 	void (*end)(void *arg); /* complete; the origin is gone after this call */
 	void (*drained)(void *arg); /* after ops->body said STOP */
 	void (*failed)(void *arg, enum reason, bool answer_begun,

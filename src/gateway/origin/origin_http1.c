@@ -32,11 +32,13 @@ static void resume(struct origin *);
 static void cancel(struct origin *, enum reason);
 static enum step read_head(struct origin_http1 *, struct bytes in);
 static enum step read_interim(struct origin_http1 *, const struct head *, size_t used);
+static enum step read_switch(struct origin_http1 *, const struct head *, size_t used);
 static enum step read_length(struct origin_http1 *, struct bytes in);
 static enum step read_chunked(struct origin_http1 *, struct bytes in);
 static enum step read_to_close(struct origin_http1 *, struct bytes in);
 static bool offer(struct origin_http1 *, struct bytes);
 static void read_end(struct origin_http1 *);
+static void tunnel_ended(struct origin_http1 *);
 static enum step finish(struct origin_http1 *);
 static enum step fail(struct origin_http1 *, enum reason);
 static void go_on(struct origin_http1 *);
@@ -61,6 +63,7 @@ static enum step (*const readers[ORIGIN_HTTP1_STATE_N])(struct origin_http1 *, s
 	[ORIGIN_LENGTH] = read_length,
 	[ORIGIN_CHUNKED] = read_chunked,
 	[ORIGIN_TO_CLOSE] = read_to_close,
+	[ORIGIN_TUNNEL] = read_to_close,
 };
 
 /* What http/head needs to know of the request. */
@@ -70,10 +73,11 @@ static const struct head request_head = { .method = { (const uint8_t *)"HEAD", 4
 static const unsigned next_states[ORIGIN_HTTP1_STATE_N] = {
 	[ORIGIN_FREE] = 1u << ORIGIN_HEAD,
 	[ORIGIN_HEAD] = 1u << ORIGIN_LENGTH | 1u << ORIGIN_CHUNKED | 1u << ORIGIN_TO_CLOSE |
-			1u << ORIGIN_FREE,
+			1u << ORIGIN_TUNNEL | 1u << ORIGIN_FREE,
 	[ORIGIN_LENGTH] = 1u << ORIGIN_FREE,
 	[ORIGIN_CHUNKED] = 1u << ORIGIN_FREE,
 	[ORIGIN_TO_CLOSE] = 1u << ORIGIN_FREE,
+	[ORIGIN_TUNNEL] = 1u << ORIGIN_FREE,
 };
 
 static struct upstream *upstream_of(struct origin_http1 *h)
@@ -107,7 +111,8 @@ static void start(struct origin *origin, const struct origin_request *request)
 	h->head_request = request->head_request;
 	h->chunked = request->chunked;
 	h->asked = !request->body_follows;
-	h->keep = h->paused = h->stopped = false;
+	h->upgrade_to = request->upgrade_to;
+	h->keep = h->paused = h->stopped = h->ended = false;
 	h->full = stream_write(stream, &iov, 1) == FLOW_STOP;
 	arm(h);
 }
@@ -143,6 +148,8 @@ static void end(struct origin *origin)
 	h->asked = true;
 	if (h->chunked)
 		(void)stream_write(upstream_of(h)->stream, &iov, 1);
+	if (h->state == ORIGIN_TUNNEL)
+		stream_finish(upstream_of(h)->stream);
 	arm(h);
 }
 
@@ -238,13 +245,17 @@ static enum step read_head(struct origin_http1 *h, struct bytes in)
 	struct pools *pools = up->server->pool->pools;
 	struct head *head = pools->answer;
 	struct verdict verdict;
+	const struct head *asked = h->head_request ? &request_head : &request_get;
 	size_t used;
 
 	/* Bytes that were there before the first of the request had left answer something else. */
 	if (stream_sent(up->stream) == h->sent_before)
 		return fail(h, REASON_BACKEND_SURPLUS);
-	switch (head_response(in, h->head_request ? &request_head : &request_get, &pools->limits,
-	    &h->scan, head, &used, &verdict)) {
+	if (h->upgrade_to.len > 0) {
+		pools->asked->upgrade_to = h->upgrade_to;
+		asked = pools->asked;
+	}
+	switch (head_response(in, asked, &pools->limits, &h->scan, head, &used, &verdict)) {
 	case PARSE_MORE:
 		return STEP_MORE;
 	case PARSE_BAD:
@@ -253,7 +264,7 @@ static enum step read_head(struct origin_http1 *h, struct bytes in)
 		break;
 	}
 	if (head->status == 101)
-		return fail(h, REASON_BACKEND_UPGRADE);
+		return read_switch(h, head, used);
 	if (head->status < 200)
 		return read_interim(h, head, used);
 	h->keep = head->keep_alive;
@@ -284,6 +295,19 @@ static enum step read_interim(struct origin_http1 *h, const struct head *head, s
 		return STEP_OVER;
 	stream_consume(upstream_of(h)->stream, used);
 	h->scan = (struct head_scan){ 0 };
+	arm(h);
+	return STEP_ON;
+}
+
+/* http/head has seen that it is what was asked for. */
+static enum step read_switch(struct origin_http1 *h, const struct head *head, size_t used)
+{
+	state_set(h, ORIGIN_TUNNEL);
+	h->asked = false;
+	h->origin.events->head(h->origin.arg, head);
+	if (h->state == ORIGIN_FREE)
+		return STEP_OVER;
+	stream_consume(upstream_of(h)->stream, used);
 	arm(h);
 	return STEP_ON;
 }
@@ -342,12 +366,25 @@ static void read_end(struct origin_http1 *h)
 {
 	bool begun = stream_input(upstream_of(h)->stream).len > 0;
 
-	if (h->state == ORIGIN_TO_CLOSE)
+	if (h->state == ORIGIN_TUNNEL)
+		tunnel_ended(h);
+	else if (h->state == ORIGIN_TO_CLOSE)
 		(void)finish(h);
 	else if (h->state == ORIGIN_HEAD && h->interims == 0 && !begun)
 		(void)fail(h, REASON_BACKEND_CLOSE);
 	else
 		(void)fail(h, REASON_BACKEND_TRUNCATED);
+}
+
+/* The back-end sends no more; the client may. */
+static void tunnel_ended(struct origin_http1 *h)
+{
+	if (h->ended)
+		return;
+	h->ended = true;
+	h->origin.events->half(h->origin.arg);
+	if (h->state != ORIGIN_FREE)
+		arm(h);
 }
 
 /* ---- the end */
@@ -358,8 +395,9 @@ static enum step finish(struct origin_http1 *h)
 	const struct origin_events *events = h->origin.events;
 	void *arg = h->origin.arg;
 	bool surplus = stream_input(up->stream).len > 0;
-	bool reuse = h->keep && h->asked && h->state != ORIGIN_TO_CLOSE && !surplus &&
-		     !stream_ended(up->stream) && stream_queued(up->stream) == 0;
+	bool reuse = h->keep && h->asked && h->state != ORIGIN_TO_CLOSE &&
+		     h->state != ORIGIN_TUNNEL && !surplus && !stream_ended(up->stream) &&
+		     stream_queued(up->stream) == 0;
 
 	if (surplus)
 		counter_add(up->worker->counters.reasons[REASON_BACKEND_SURPLUS], 1);
@@ -405,6 +443,10 @@ static void arm(struct origin_http1 *h)
 		if (!deadline_is_set(&up->deadline))
 			deadline_set(loop, &up->deadline,
 			    conf->connect_timeout / (conf->servers.n > 1 ? 2 : 1), passed);
+	} else if (h->state == ORIGIN_TUNNEL && h->asked && h->ended) {
+		deadline_set(loop, &up->deadline, ORIGIN_FLUSH_MS, passed);
+	} else if (h->state == ORIGIN_TUNNEL && !h->paused) {
+		deadline_set(loop, &up->deadline, up->worker->conf->timeouts.tunnel, passed);
 	} else if (h->paused || (h->state == ORIGIN_HEAD && !h->asked && !h->full)) {
 		deadline_clear(loop, &up->deadline);
 	} else {
@@ -420,6 +462,12 @@ static void passed(struct deadline *d)
 
 	if (up->state == UPSTREAM_CONNECTING)
 		(void)fail(h, REASON_CONNECT_TIMEOUT);
+	else if (h->state == ORIGIN_TUNNEL && h->asked && h->ended &&
+		 (stream_finished(up->stream) || stream_sent(up->stream) == h->sent_armed))
+		(void)finish(h);
+	else if (h->state == ORIGIN_TUNNEL && !(h->asked && h->ended) &&
+		 stream_queued(up->stream) == 0)
+		(void)fail(h, REASON_TUNNEL_TIMEOUT);
 	else if (stream_queued(up->stream) > 0 && stream_sent(up->stream) != h->sent_armed)
 		arm(h);
 	else

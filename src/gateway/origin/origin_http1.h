@@ -9,14 +9,19 @@
 #include "http/chunk.h"
 #include "http/head.h"
 
-enum { ORIGIN_INTERIM_MAX = 16 }; /* 1xx answers to one request */
+enum {
+	ORIGIN_INTERIM_MAX = 16, /* 1xx answers to one request */
+	ORIGIN_FLUSH_MS =
+	    50, /* a tunnel that is over both ways: how often it is seen whether all has left */
+};
 
 #define ORIGIN_HTTP1_STATES(X)                                                                     \
 	X(ORIGIN_FREE, "free")                                                                     \
 	X(ORIGIN_HEAD, "head") /* asked; no complete head of a final answer yet */                 \
 	X(ORIGIN_LENGTH, "length")                                                                 \
 	X(ORIGIN_CHUNKED, "chunked")                                                               \
-	X(ORIGIN_TO_CLOSE, "to_close")
+	X(ORIGIN_TO_CLOSE, "to_close")                                                             \
+	X(ORIGIN_TUNNEL, "tunnel") /* after a 101 that was asked for */
 
 enum origin_http1_state {
 #define X(id, name) id,
@@ -41,6 +46,8 @@ struct origin_http1 {
 	bool full; /* the stream said STOP */
 	bool stopped; /* our body() said STOP: events->drained is owed */
 	bool paused; /* events->body said STOP: resume() will come */
+	bool ended; /* a tunnel: the back-end sends no more */
+	struct bytes upgrade_to; /* the protocol asked for; empty: none */
 };
 
 void origin_http1_init(struct origin_http1 *);

@@ -30,8 +30,11 @@ struct pools *pools_new(struct worker *worker)
 	pools->limits = limits_of(conf);
 	pools->answer = calloc(1, sizeof(*pools->answer));
 	pools->at = calloc(conf->pools.n > 0 ? conf->pools.n : 1, sizeof(*pools->at));
-	if (pools->answer == NULL || pools->at == NULL)
+	pools->asked = calloc(1, sizeof(*pools->asked));
+	if (pools->answer == NULL || pools->asked == NULL || pools->at == NULL)
 		goto fail;
+	pools->asked->method = bytes_str("GET");
+	pools->asked->upgrade = 1;
 	for (; pools->n < conf->pools.n; pools->n++)
 		if (pool_init(&pools->at[pools->n], pools, &conf->pools.at[pools->n]) == -1)
 			goto fail;
@@ -51,6 +54,7 @@ void pools_free(struct pools *pools)
 		free(pools->at[i].servers);
 	}
 	free(pools->at);
+	free(pools->asked);
 	free(pools->answer);
 	free(pools);
 }

@@ -10,9 +10,6 @@
 #include "gateway/origin/pool.h"
 
 enum {
-	/* Idle upstreams kept, a worker. They were all in use at once within idle_timeout, which bounds them
-	 * sooner; fewer would be opened anew for each burst. */
-	SERVER_IDLE_MAX = 1024,
 	SERVER_SPARE_MS =
 	    1000, /* after a failure to connect, or SERVER_FAILURES_MAX others in a row */
 	SERVER_FAILURES_MAX = 3,
@@ -51,6 +48,7 @@ struct pools {
 	struct pool *at;
 	size_t n;
 	struct head *answer; /* scratch: the answer's head that is being read */
+	struct head *asked; /* scratch: a request that asks for another protocol */
 	struct head_limits limits; /* of answers: the same as of requests */
 };
 

@@ -96,7 +96,8 @@ void upstream_release(struct upstream *up, enum upstream_fate fate)
 		server_failed(server, up->state == UPSTREAM_CONNECTING, loop_now_ms(worker->loop));
 	else if (fate == UPSTREAM_STALE)
 		server_stale(server, loop_now_ms(worker->loop));
-	if (fate == UPSTREAM_REUSE && server->idle_n < SERVER_IDLE_MAX && !worker->draining) {
+	if (fate == UPSTREAM_REUSE &&
+	    server->idle_n < (size_t)server->pool->conf->idle_connections && !worker->draining) {
 		up->idle_since = loop_now_ms(worker->loop);
 		state_set(up, UPSTREAM_IDLE);
 		deadline_set(worker->loop, &up->deadline, up->idle_limit, idle_passed);

@@ -1,0 +1,314 @@
+"""Upgrade: what a back-end answers with 101, if it was asked to, becomes a tunnel; nothing else does."""
+import asyncio
+import hashlib
+import os
+import socket
+import threading
+
+import pytest
+import websockets
+from OpenSSL import SSL
+
+from bed import client, http1, proc, wait
+
+UPGRADE = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "echo/1")]
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo/1\r\nX-Kept: yes\r\n\r\n"
+
+
+def echo(connection):
+    """Switches and sends back what comes, until the other side ends; then says goodbye and ends too."""
+    seen = connection.request()
+    if seen is None:
+        return
+    connection.backend.upgrades = getattr(connection.backend, "upgrades", []) + [seen]
+    connection.send(SWITCH + b"hello ")
+    while block := connection.recv(65536):
+        if block == b"reset":
+            return connection.reset()
+        connection.send(block)
+    connection.send(b"goodbye")
+
+
+def switched(gw, ctx, early=b"", **more):
+    c = client.Client(gw.port, ctx(), **more)
+    c.send(http1.request("GET", "/tunnel", "localhost", UPGRADE) + early)
+    head = c.reader.until(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 "), head
+    return c, head.decode()
+
+
+def rest(c):
+    out = c.reader.rest
+    while block := c.recv(65536):
+        out += block
+    return out
+
+
+@pytest.fixture
+def world(bed):
+    back = bed.backend(script=echo)
+    return bed.gateway(bed.settings(back, workers=1, limits={"body": "1K"})), back
+
+
+def test_bytes_go_both_ways(world, ctx):
+    gw, back = world
+    c, head = switched(gw, ctx)
+    assert "Upgrade: echo/1" in head and "X-Kept: yes" in head and head.lower().count("connection:") == 1
+    assert "content-length" not in head.lower() and "transfer-encoding" not in head.lower()
+    assert back.upgrades[0].get("Upgrade") == "echo/1" and back.upgrades[0].get("Connection").lower() == "upgrade"
+    assert c.reader.exactly(6) == b"hello "
+    for n in (1, 100, 100000):  # more than limits.body: that is for requests
+        c.send(b"x" * n)
+        assert c.reader.exactly(n) == b"x" * n
+    c.close()
+    wait.until(lambda: any(' 101 ' in line for line in gw.access()), 5, "a line of the log")
+
+
+def test_early_bytes_wait_for_the_switch(world, ctx):
+    gw, _ = world
+    c, _ = switched(gw, ctx, early=b"sent before the 101")
+    assert c.reader.exactly(25) == b"hello sent before the 101"
+    c.close()
+
+
+def test_a_client_that_sends_no_more_still_gets_the_rest(world):
+    gw, _ = world
+    tcp = socket.create_connection(("127.0.0.1", gw.port), 10)
+    tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), tcp)
+    tls.set_connect_state()
+    tcp.setblocking(True)
+    tls.do_handshake()
+    tls.sendall(http1.request("GET", "/tunnel", "localhost", UPGRADE) + b"whole ")
+    tls.shutdown()  # close_notify: no more this way
+    tcp.shutdown(socket.SHUT_WR)
+    got = b""
+    try:
+        while block := tls.recv(65536):
+            got += block
+    except SSL.ZeroReturnError:
+        pass
+    assert got.endswith(b"\r\n\r\nhello whole goodbye"), got
+    tcp.close()
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the tunnel is over")
+
+
+def test_an_end_of_the_back_end_leaves_the_way_there(bed, ctx):
+    got = bytearray()
+
+    def script(connection):
+        connection.request()
+        connection.send(SWITCH + b"only this")
+        connection.sock.shutdown(socket.SHUT_WR)
+        while block := connection.recv(65536):
+            got.extend(block)
+    gw = bed.gateway(bed.settings(bed.backend(script=script), workers=1))
+    with client.Client(gw.port, ctx()) as c:
+        c.send(http1.request("GET", "/", "localhost", UPGRADE))
+        assert c.reader.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101")
+        assert rest(c) == b"only this"
+        c.send(b"y" * 50000)  # to a side that reads on
+        wait.until(lambda: len(got) == 50000, 5, "what is sent after the back-end's end arrives")
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the tunnel is over")
+
+
+def test_a_refused_upgrade_stays_http(bed, ctx):
+    back = bed.backend()
+    gw = bed.gateway(bed.settings(back, workers=1))
+    with client.Client(gw.port, ctx()) as c:
+        for _ in range(3):
+            got = c.get("/", fields=UPGRADE)
+            assert got.status == 200 and got.body == b"ok"
+    assert len(back.connections) == 1
+
+
+@pytest.mark.parametrize("fields,reply", [
+    ([], SWITCH),
+    ([("Connection", "upgrade"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")], SWITCH.replace(b"echo/1", b"h2c")),
+    ([("Upgrade", "echo/1")], SWITCH),
+    (UPGRADE, SWITCH.replace(b"echo/1", b"other")),
+    (UPGRADE, SWITCH.replace(b"Connection: upgrade\r\n", b"")),
+    (UPGRADE, SWITCH.replace(b"1.1 101", b"1.0 101")),
+    (UPGRADE, SWITCH.replace(b"X-Kept", b"Content-Length: 5\r\nX-Kept")),
+    (UPGRADE, SWITCH.replace(b"X-Kept", b"Transfer-Encoding: chunked\r\nX-Kept")),
+], ids=["unasked", "h2c", "not in Connection", "another", "no Connection", "1.0", "length", "chunked"])
+def test_what_was_not_asked_for_opens_no_tunnel(bed, ctx, fields, reply):
+    def script(connection):
+        while connection.request():
+            connection.send(reply)
+    back = bed.backend(script=script)
+    gw = bed.gateway(bed.settings(back))
+    got, _, _ = client.get(gw.port, ctx(), fields=fields)
+    assert got.status == 502
+    assert all(s.get("Upgrade") is None or s.get("Upgrade") == "echo/1" for s in back.seen)
+
+
+def test_a_request_with_a_body_asks_for_no_tunnel(bed, ctx):
+    back = bed.backend()
+    gw = bed.gateway(bed.settings(back))
+    got, _, _ = client.get(gw.port, ctx(), method="POST", body=b"x", fields=UPGRADE)
+    assert got.status == 200 and back.last().get("Upgrade") is None
+
+
+def test_a_silent_tunnel_ends_and_one_in_use_does_not(bed, ctx):
+    back = bed.backend(script=echo)
+    gw = bed.gateway(bed.settings(back, workers=1, timeouts={"tunnel": "700ms"}))
+    c, _ = switched(gw, ctx)
+    c.reader.exactly(6)
+    for _ in range(8):
+        c.send(b"z")
+        assert c.reader.exactly(1) == b"z"
+        wait.holds(lambda: True, 0.2)
+    assert rest(c) == b""
+    wait.until(lambda: gw.counter("sslgw_ended_total_tunnel_timeout") == 1, 5, "the reason is counted")
+
+
+@pytest.mark.parametrize("who", ["client", "back-end"])
+def test_a_reset_ends_both_sides(bed, ctx, who):
+    back = bed.backend(script=echo)
+    gw = bed.gateway(bed.settings(back, workers=1))
+    c, _ = switched(gw, ctx)
+    c.reader.exactly(6)
+    if who == "client":
+        c.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        c.close()
+    else:
+        c.send(b"reset")
+        try:
+            assert rest(c) == b""
+        except OSError:
+            pass
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0 and gw.counter("sslgw_connections_open") == 0, 5, "all is over")
+
+
+@pytest.mark.plain
+def test_a_client_that_does_not_read_stops_the_back_end(bed, ctx):
+    def script(connection):
+        connection.request()
+        connection.send(SWITCH)
+        try:
+            while True:
+                connection.send(b"w" * 65536)
+        except OSError:
+            pass
+    back = bed.backend(script=script)
+    gw = bed.gateway(bed.settings(back, workers=1))
+    c, _ = switched(gw, ctx, rcvbuf=65536)
+    pid = gw.workers()[0]
+    before = proc.rss_kib(pid)
+    sent = [0]
+
+    def still():
+        now = back.connections[0].sent
+        same, sent[0] = now == sent[0], now
+        return same
+    wait.until(still, 15, "the back-end is stopped", every=0.5)
+    assert proc.rss_kib(pid) - before < 1024
+    c.close()
+
+
+def test_draining_leaves_tunnels_open(world, ctx):
+    gw, _ = world
+    c, _ = switched(gw, ctx)
+    c.reader.exactly(6)
+    gw.reload()
+    c.send(b"still there")
+    assert c.reader.exactly(11) == b"still there"
+    c.close()
+
+
+# ---- WebSocket, by a library that others wrote
+
+class Server:
+    """A WebSocket server in a thread of its own."""
+
+    def __init__(self):
+        self.ready, self.loop = threading.Event(), asyncio.new_event_loop()
+        self.closed = []
+        threading.Thread(target=self.run, daemon=True).start()
+        assert self.ready.wait(5)
+
+    async def talk(self, ws):
+        try:
+            async for message in ws:
+                if message == "close 4001":
+                    await ws.close(4001, "as asked")
+                elif message == "stream":
+                    for n in range(5):
+                        await ws.send(f"event {n}")
+                else:
+                    await ws.send(message)
+        except websockets.ConnectionClosed:
+            pass
+        self.closed.append((ws.close_code, ws.close_reason))
+
+    def run(self):
+        asyncio.set_event_loop(self.loop)
+
+        async def serve():
+            server = await websockets.serve(self.talk, "127.0.0.1", 0, max_size=None, ping_interval=None, subprotocols=["chat"])
+            self.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+            self.ready.set()
+        self.loop.run_until_complete(serve())
+        self.loop.run_forever()
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def logs(self):
+        return {}
+
+
+@pytest.fixture(scope="module")
+def farm(shared):
+    shared.running.append(server := Server())
+    return shared.gateway(shared.settings(server.address, workers=2)), server
+
+
+def dial(gw, ctx, **more):
+    return websockets.connect(f"wss://localhost:{gw.port}/chat", ssl=ctx(), max_size=None, ping_interval=None, **more)
+
+
+def test_websocket_messages_of_all_sizes(farm, ctx):
+    async def talk():
+        async with dial(farm[0], ctx, subprotocols=["chat"]) as ws:
+            assert ws.subprotocol == "chat"
+            for size in (0, 1, 125, 126, 65535, 65536, 16 << 20):
+                data = os.urandom(size)
+                await ws.send(data)
+                assert hashlib.sha256(await ws.recv()).digest() == hashlib.sha256(data).digest()
+            await ws.send(["frag", "ment", "ed"])
+            assert await ws.recv() == "fragmented"
+            await asyncio.wait_for(await ws.ping(), 5)
+            await ws.send("stream")
+            assert [await ws.recv() for _ in range(5)] == [f"event {n}" for n in range(5)]
+    asyncio.run(talk())
+
+
+def test_websocket_close_codes_arrive(farm, ctx):
+    gw, server = farm
+
+    async def talk():
+        async with dial(gw, ctx) as ws:
+            await ws.send("close 4001")
+            with pytest.raises(websockets.ConnectionClosed):
+                await ws.recv()
+            assert (ws.close_code, ws.close_reason) == (4001, "as asked")
+        async with dial(gw, ctx) as ws:
+            await ws.close(4002, "by me")
+    asyncio.run(talk())
+    wait.until(lambda: (4002, "by me") in server.closed, 5, "the client's code at the server")
+
+
+def test_many_websockets_at_once(farm, ctx):
+    gw, _ = farm
+
+    async def one(n):
+        async with dial(gw, ctx, open_timeout=30) as ws:
+            for k in range(3):
+                await ws.send(f"{n} {k}")
+                assert await ws.recv() == f"{n} {k}"
+
+    async def all_of_them():
+        await asyncio.gather(*(one(n) for n in range(200)))
+    asyncio.run(all_of_them())
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 10, "no tunnel is left")
