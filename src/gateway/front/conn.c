@@ -46,8 +46,8 @@ struct conn {
 };
 
 struct conns {
-	TAILQ_HEAD(, conn) all;
-	TAILQ_HEAD(, conn) idle;
+	TAILQ_HEAD(conns_all, conn) all;
+	TAILQ_HEAD(conns_idle, conn) idle;
 	size_t open, max;
 	void (*drained)(void *arg);
 	void *drained_arg;

@@ -94,6 +94,7 @@ static void speak(struct later *later)
 	for (size_t i = 0; i < a->fields_n; i++)
 		if (!head_add(head, a->fields[i].name, a->fields[i].value))
 			break;
+	/* cppcheck-suppress nullPointerRedundantCheck */
 	a->origin.events->head(arg, head);
 	if (a->origin.events != NULL && head->body == BODY_LENGTH)
 		(void)a->origin.events->body(arg, bytes_of(a->body, a->body_len));

@@ -78,7 +78,7 @@ static int take_chain(struct handshake *hs)
 		    (sum += len) > SEAL_INTERMEDIATES_MAX)
 			return -1;
 	}
-	if ((at = s->intermediates = malloc((size_t)sum)) == NULL)
+	if (sum == 0 || (at = s->intermediates = malloc((size_t)sum)) == NULL)
 		return -1;
 	for (int i = 0; i < sk_X509_num(chain); i++)
 		i2d_X509(sk_X509_value(chain, i), &at); /* moves at */
