@@ -11,7 +11,7 @@ import pytest
 
 from bed import client, cluster, wait
 
-LOAD_S = float(os.environ.get("SSLGW_FAULT_SECONDS", "3"))
+CONNECTIONS = int(os.environ.get("SSLGW_FAULT_CONNECTIONS", "150"))  # while the fault lasts
 FAULTS = ("kill", "stop", "restart", "rubbish", "silence", "slow")
 
 
@@ -42,6 +42,10 @@ class Load:
                     self.failed.append(f"{host}: {e!r} after {time.monotonic() - began:.3f} s")
                 self.done += 1
                 self.longest = max(self.longest, time.monotonic() - began)
+
+    def goes_on(self, n):
+        until = self.done + n
+        wait.until(lambda: self.done >= until, 60, f"{n} more connections")
 
     def __enter__(self):
         for t in self.threads:
@@ -114,9 +118,9 @@ def test_one_of_two_servers_fails_and_nobody_notices(whole, ctx, service, fault)
     part, way = (whole.keys[0], whole.key_ways[0]) if service == "keys" else (whole.caches[0], whole.cache_ways[0])
     with Load(whole, ctx) as load:
         spoil(part, way, fault)
-        time.sleep(LOAD_S)
+        load.goes_on(CONNECTIONS)
         mend(part, way)
-        time.sleep(LOAD_S / 3)
+        load.goes_on(CONNECTIONS // 3)
     assert not load.failed, f"{len(load.failed)} of {load.done} failed: {load.failed[:5]}"
     assert load.done > 20 and load.resumed > load.done / 4, f"{load.resumed} of {load.done} resumed"
     assert load.longest < 3
@@ -192,7 +196,7 @@ def test_a_reload_takes_other_servers_and_a_renewed_identity(whole, ctx):
         gateway.process.send_signal(signal.SIGHUP)
         wait.until(lambda: "reload done" in gateway.output(), 20, "the reload")
         whole.keys[0].kill()
-        time.sleep(1)
+        load.goes_on(50)
     assert not load.failed, f"{len(load.failed)} of {load.done} failed: {load.failed[:5]}"
     mend(whole.keys[0], whole.key_ways[0])
     gateway.write(former)

@@ -3,6 +3,7 @@ import re
 import socketserver
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -109,6 +110,18 @@ def test_a_worker_says_which_key_is_missing_and_serves_the_others(farm, shared, 
         client.get(gateway.port, ctx(), sni="missing.localhost")
     assert gateway.output().count("site missing.localhost: the key server") == 2
     gateway.stop()
+
+
+def test_key_servers_may_have_names(farm, bed, ctx):
+    identity = farm.gateways[0].settings["key_service"]
+    settings = bed.settings(bed.backend(), sites=farm.sites[:1])
+    settings.pop("private_keys")
+    named = [k.settings["listen"][0].replace("127.0.0.1", "localhost") for k in farm.keys]
+    began = time.monotonic()
+    g = bed.gateway({**settings, "key_service": {**identity, "servers": named}})
+    assert time.monotonic() - began < 5
+    _, _, session = client.get(g.port, ctx())
+    assert client.get(g.port, ctx(), session=session)[1][2]
 
 
 # ---- a Redis
