@@ -19,7 +19,7 @@
 
 #include "base/poison.h"
 
-enum { WRITE_RETRY_S = 60 };
+enum { WRITE_RETRY_S = 60, SOON_MS = 50 };
 
 static void system_clock(void *arg, uint64_t *wall, uint64_t *boot)
 {
@@ -126,7 +126,10 @@ void epochs_work(struct epochs *e)
 	if (e->exchange != NULL && now.boot >= e->round_at) {
 		if (!exchange_ask(e->exchange))
 			return;
-		e->round_at = now.boot + EPOCHS_ROUND_S;
+		e->round_at = now.boot + (now.boot - e->clock.started < EPOCHS_FIRST_S
+						 ? EPOCHS_FIRST_ROUNDS_S
+						 : EPOCHS_ROUND_S);
+		e->rounded = now.boot;
 		for (size_t i = 0; i < e->peers_n; i++)
 			e->peers[i].answered = false;
 	}
@@ -197,6 +200,14 @@ static void load(struct epochs *e, uint32_t period)
 	}
 	generations_init(&e->g, period);
 	e->dirty = true;
+}
+
+void epochs_ask_soon(struct epochs *e)
+{
+	if (e->exchange == NULL)
+		return;
+	e->round_at = epochs_time(e).boot;
+	deadline_set(e->loop, &e->tick, SOON_MS, tick);
 }
 
 static int start_exchange(struct epochs *e, const struct epochs_params *params)
@@ -305,6 +316,8 @@ int epochs_ids(struct epochs *e, struct writer *w)
 int epochs_generations(struct epochs *e, struct writer *w)
 {
 	look_at_clock(e);
+	if (epochs_time(e).boot - e->rounded >= EPOCHS_ECHO_S)
+		epochs_ask_soon(e); /* somebody is new, or has news */
 	return generations_offer(&e->g, e->sender, epochs_time(e).wall, e->clock.held, w);
 }
 

@@ -218,7 +218,7 @@ static void tell_made(const struct epochs *e, const struct generation *x, uint64
 	else if (revoked > 0)
 		put(t,
 		    "rules now; %zu older ones are void: every session made before begins anew.\n"
-		    "Gateways hear of it within half a minute, other key services too.\n",
+		    "Other key services hear of it in a moment, gateways within half a minute.\n",
 		    revoked);
 	else
 		put(t, "rules now; gateways use it from the next epoch on.\n");
@@ -259,6 +259,7 @@ bool epochs_make(struct epochs *e, bool at_once, bool revoke_old, char *said, si
 	generations_prune(&e->g, now.wall);
 	e->make_at = 0;
 	(void)epochs_write(e); /* what failed is in the text */
+	epochs_ask_soon(e); /* those that are asked ask back, and so hear of it */
 	tell_made(e, &made, now.wall, e->g.revoked_n - had, &t);
 	if (!all)
 		put(&t,

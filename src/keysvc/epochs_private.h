@@ -13,6 +13,10 @@ enum {
 	EPOCHS_TICK_MS = 10 * 1000,
 	EPOCHS_WANTING_TICK_MS = 1000, /* while none rules the present */
 	EPOCHS_ROUND_S = 30, /* between two rounds of questions to the peers */
+	EPOCHS_FIRST_ROUNDS_S = 10, /* the same in the first minute: others start now as well */
+	EPOCHS_FIRST_S = 60,
+	EPOCHS_ECHO_S =
+	    5, /* who is asked asks, too, unless it did so lately: news spread at once */
 	EPOCHS_FRESH_S = 100, /* what a peer said is believed so long: three rounds */
 	EPOCHS_AGREE_S = 60, /* two clocks show the same time */
 	EPOCHS_SAY_S = 600, /* between two lines about the same trouble */
@@ -72,7 +76,7 @@ struct epochs {
 	bool told_write;
 	uint8_t sender[EPOCH_ID_LEN]; /* tells this server from others, in its own list too */
 	struct exchange *exchange; /* NULL: no peers */
-	uint64_t round_at; /* CLOCK_BOOTTIME of the next round */
+	uint64_t round_at, rounded; /* CLOCK_BOOTTIME of the next round and of the last */
 	struct generations_offer *offer; /* scratch */
 	struct epochs_peer peers[EPOCHS_PEERS_MAX];
 	size_t peers_n;
@@ -87,6 +91,8 @@ struct epochs_time epochs_time(const struct epochs *);
 uint64_t epochs_serve_time(const struct epochs *);
 /* What the timer does: clock, moving on, making, asking, writing. For the tests too. */
 void epochs_work(struct epochs *);
+/* Has a round of questions begin in a moment. */
+void epochs_ask_soon(struct epochs *);
 /* 0, -1: said in the log. Nothing to do without a path. */
 int epochs_write(struct epochs *);
 

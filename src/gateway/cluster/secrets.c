@@ -101,23 +101,29 @@ static void arm_turn(struct secrets *s)
 		deadline_set(s->loop, &s->turn, next > now ? next - now : 1, turn_cb);
 }
 
+/* While keys are being fetched it is too early to say so. */
+static void say_if_missing(struct group *g, uint64_t now)
+{
+	if (!g->answered || current(g, now) != NULL) {
+		g->said_missing = false;
+		return;
+	}
+	if (g->said_missing || g->stale || g->ask != NULL)
+		return;
+	g->said_missing = true;
+	log_warnx("group %s: no current epoch key: new sessions cannot be resumed until the key "
+		  "service answers",
+	    g->name);
+}
+
 /* What was derived from keys that are gone must go with them. */
 static void tell_changed(struct secrets *s)
 {
 	uint64_t now = boottime_ms();
 
 	for (size_t i = 0; i < s->n; i++) {
-		struct group *g = &s->groups[i];
-		bool missing;
-
-		epoch_set_expire(&g->set, now);
-		missing = g->answered && current(g, now) == NULL;
-		if (missing && !g->said_missing)
-			log_warnx("group %s: no current epoch key: new sessions cannot be resumed "
-				  "until the "
-				  "key service answers",
-			    g->name);
-		g->said_missing = missing;
+		epoch_set_expire(&s->groups[i].set, now);
+		say_if_missing(&s->groups[i], now);
 	}
 	if (s->changed != NULL)
 		s->changed(s->changed_arg);
@@ -191,6 +197,7 @@ static void fetch_second(struct group *g, unsigned first)
 
 static void fetch_failed(struct group *g, enum reason reason)
 {
+	say_if_missing(g, boottime_ms());
 	if (g->second)
 		return;
 	g->retry_ms = g->retry_ms == 0 ? SECRETS_FIRST_MS : 2 * g->retry_ms;
@@ -306,7 +313,8 @@ static void take_ids(struct secrets *s, const struct epoch_ids *ids)
 	for (size_t i = 0; i < s->n; i++) {
 		struct group *g = &s->groups[i];
 
-		gone |= epoch_set_revoke(&g->set, ids->revoked, ids->revoked_n);
+		if (epoch_set_revoke(&g->set, ids->revoked, ids->revoked_n))
+			gone = g->stale = true;
 		for (size_t k = 0; k < ids->n; k++)
 			g->stale |= !epoch_set_knows(&g->set, ids->at[k]);
 	}
