@@ -47,7 +47,8 @@ struct bed {
 	enum stream_step step; /* DONE: a real one; else what each step comes to */
 	enum reason why;
 	enum client_resumed resumed;
-	int handshakes, freed;
+	bool signing, stubborn; /* waits for a signature; goes on waiting when its time is over */
+	int handshakes, freed, expired;
 	bool no_memory; /* for fronts, and for the client's facts */
 	bool closes_in_input;
 	int drained;
@@ -89,6 +90,21 @@ enum stream_step handshake_step(struct handshake *hs, enum reason *why)
 		return hs->bed->step;
 	ret = SSL_do_handshake(hs->ssl);
 	return ret == 1 ? STREAM_STEP_DONE : STREAM_STEP_READ;
+}
+
+/* One that waits for a signature is woken, and fails; a stubborn one stays as it is. */
+bool handshake_expire(struct handshake *hs)
+{
+	struct bed *bed = hs->bed;
+
+	if (!bed->signing || bed->expired > 0)
+		return false;
+	bed->expired++;
+	if (!bed->stubborn)
+		bed->step = STREAM_STEP_FAILED;
+	bed->why = REASON_HANDSHAKE_TIMEOUT;
+	hs->wake(hs->arg);
+	return true;
 }
 
 int handshake_client(struct handshake *hs, struct client *client)
@@ -351,6 +367,27 @@ static void a_handshake_that_takes_too_long_ends(void **state)
 	assert_int_equal(bed->fronts_n, 0);
 }
 
+static void one_that_waits_for_a_signature_fails_when_its_time_is_over(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->conf.timeouts.handshake = 30;
+	start(bed, 0);
+	for (int i = 0; i < 2; i++) {
+		int client = comes(bed, LISTENER_TLS);
+
+		bed->signing = true;
+		bed->stubborn = i == 1;
+		bed->expired = 0;
+		bed->step = STREAM_STEP_PAUSED;
+		send(bed->clients[client], "\x16\x03\x01", 3, 0);
+		sim_until(bed->worker.loop, is_gone(bed->clients[client]));
+		assert_int_equal(bed->expired, 1);
+		assert_int_equal(ended(bed, REASON_HANDSHAKE_TIMEOUT), i + 1);
+		assert_int_equal(counter_get(bed->worker.counters.handshakes_failed), i + 1);
+	}
+}
+
 static void a_handshake_that_failed_has_no_deadline_any_more(void **state)
 {
 	struct bed *bed = *state;
@@ -529,6 +566,7 @@ int main(void)
 		CONN_TEST(without_memory_for_a_front_it_closes),
 		CONN_TEST(after_the_handshake_it_speaks_and_is_counted),
 		CONN_TEST(a_handshake_that_takes_too_long_ends),
+		CONN_TEST(one_that_waits_for_a_signature_fails_when_its_time_is_over),
 		CONN_TEST(a_handshake_that_failed_has_no_deadline_any_more),
 		CONN_TEST(the_deadline_of_the_handshake_does_not_outlive_it),
 		CONN_TEST(plain_text_on_the_tls_port_is_told),
