@@ -19,6 +19,7 @@
 enum {
 	SERVICE_BAD_MAX = 512, /* bytes of the last answer to bytes that are no message */
 	SERVICE_SPARE_CALLS = 1024, /* kept for reuse */
+	SERVICE_EXPIRED_S = 60, /* an expired caller that is never idle has so long */
 };
 
 static const struct {
@@ -249,6 +250,13 @@ void service_conn_finish(struct service_conn *conn)
 	conn_settle(conn);
 }
 
+/* A connection ends with the certificate that it was let in by. */
+static bool conn_is_expired(const struct service_conn *conn, int64_t grace_s)
+{
+	return conn->identity.tls &&
+	       (int64_t)loop_wall(conn->loop) > conn->peer.not_after + grace_s;
+}
+
 /* Which state do the facts amount to? */
 static void conn_settle(struct service_conn *conn)
 {
@@ -265,6 +273,8 @@ static void conn_settle(struct service_conn *conn)
 		conn_set_state(conn, CONN_PARTIAL);
 	} else if (conn->calls_n > 0) {
 		conn_set_state(conn, CONN_WORKING);
+	} else if (conn_is_expired(conn, 0)) { /* here no answer is lost by it */
+		service_conn_finish(conn);
 	} else {
 		conn_set_state(conn, CONN_IDLE);
 	}
@@ -423,6 +433,10 @@ static bool conn_read_message(struct service_conn *conn)
 
 	if (in.len == 0)
 		return false;
+	if (conn_is_expired(conn, SERVICE_EXPIRED_S)) {
+		service_conn_close(conn);
+		return false;
+	}
 	if (params->message_max != NULL)
 		max = params->message_max(conn->service->arg, &conn->identity);
 	r = params->codec->next(in, &len, &id);

@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "net/listener.h"
 #include "net/peers_private.h"
 
 #include "tls_callers.h"
@@ -275,6 +278,29 @@ static void a_recheck_asks_about_each_once(void **state)
 	tlsctx_free(ctx);
 }
 
+static void a_connection_ends_with_its_certificate(void **state)
+{
+	struct tls_callers *bed = *state;
+	struct tlsctx *ctx;
+	int64_t end;
+
+	pki_issue(&bed->pki, "x", "x", "DNS:x.test,URI:sslgw:gateway", 2, NULL);
+	callers_start(bed, ROLE_GATEWAY);
+	ctx = pki_ctx(&bed->pki, false, "x", ROLE_KEYSVC);
+	end = tlsctx_not_after(ctx);
+	check_served(bed, ctx, 0);
+	bed->hold = true;
+	caller_say(&bed->callers[0], "wait\n");
+	sim_until(bed->loop, bed->held_n == 1);
+	sim_until(bed->loop, time(NULL) > end);
+	/* What it asked is answered yet. */
+	sim_while(bed->loop, 50, !caller_is_ended(&bed->callers[0]));
+	call_reply(bed->held[--bed->held_n], &(struct iovec){ (void *)(uintptr_t) "done\n", 5 }, 1);
+	sim_until(bed->loop, caller_is_ended(&bed->callers[0]));
+	assert_string_equal(bed->callers[0].in, "hello\ndone\n");
+	tlsctx_free(ctx);
+}
+
 /* ---- the asking side */
 
 static void on_answer(void *arg, enum peers_result result, struct bytes got)
@@ -338,6 +364,43 @@ static void peers_ask_over_tls_and_resume(void **state)
 	tlsctx_free(ctx);
 }
 
+/* A stopped server: the kernel accepts, and nobody shakes hands. */
+static void peers_do_without_a_server_that_is_stopped(void **state)
+{
+	struct tls_callers *bed = *state;
+	struct tlsctx *ctx = pki_ctx(&bed->pki, false, "gw", ROLE_KEYSVC);
+	struct endpoint both[2];
+	struct peers *peers;
+	int fd;
+
+	callers_start(bed, ROLE_GATEWAY);
+	assert_int_equal(endpoint_parse(&both[0], "127.0.0.1:0"), 0);
+	fd = listener_socket(&both[0], false);
+	assert_true(fd >= 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&both[0].addr, &both[0].len), 0);
+	both[1] = bed->at;
+	peers = ask_by(bed, ctx);
+	assert_int_equal(peers_set(peers, both, 2), 0);
+	peers_connect(peers);
+	sim_until(bed->loop, peers->at[1]->state == PEER_UP);
+	for (int i = 0; i < 20; i++) {
+		uint64_t began = sim_now_ms();
+
+		check_asks(bed, peers, 5);
+		assert_true(sim_now_ms() - began < 100);
+	}
+	sim_until(bed->loop, peers->at[0]->state == PEER_WAITING);
+	assert_string_equal(peers->at[0]->why, "connecting took too long");
+	check_asks(bed, peers, 5);
+	/* It goes on: what waits in its queue is served, late as it is. */
+	assert_int_equal(service_listen(bed->service, fd, bed->ctx), 0);
+	sim_until(bed->loop, peers->at[0]->state == PEER_UP);
+	check_asks(bed, peers, 20);
+	peers_free(peers);
+	sim_while(bed->loop, 5, true);
+	tlsctx_free(ctx);
+}
+
 static void peers_leave_a_server_that_is_denied(void **state)
 {
 	struct tls_callers *bed = *state;
@@ -396,7 +459,9 @@ int main(void)
 		T(a_crowd_that_says_nothing_keeps_nobody_out),
 		T(who_is_denied_while_connected_is_closed),
 		T(a_recheck_asks_about_each_once),
+		T(a_connection_ends_with_its_certificate),
 		T(peers_ask_over_tls_and_resume),
+		T(peers_do_without_a_server_that_is_stopped),
 		T(peers_leave_a_server_that_is_denied),
 		T(peers_that_are_refused_say_why),
 	};
