@@ -5,6 +5,7 @@
 
 #include "keysvc/confine.h"
 
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include "proc/privileges.h"
 
 #include "base/poison.h"
+
+enum { OWN_FDS = 64 }; /* listeners, peers, files, the loop's */
 
 void confine_lock(void)
 {
@@ -25,6 +28,30 @@ void confine_lock(void)
 		    "memory cannot be locked, so keys may be swapped out: start as root, or with "
 		    "LimitMEMLOCK=infinity");
 #endif
+}
+
+uint32_t confine_connections(const struct keysvc_conf *conf)
+{
+	uint64_t want = (uint64_t)conf->connections + OWN_FDS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return (uint32_t)conf->connections;
+	if (limit.rlim_cur < want) {
+		limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= want)
+		return (uint32_t)conf->connections;
+	if (limit.rlim_cur <= 2 * OWN_FDS)
+		fatalx(EXIT_RUNTIME, "%llu descriptors are too few: raise the limit (LimitNOFILE=)",
+		    (unsigned long long)limit.rlim_cur);
+	log_warnx("connections = %lld, but %llu descriptors allow %llu: raise the limit "
+		  "(LimitNOFILE=)",
+	    (long long)conf->connections, (unsigned long long)limit.rlim_cur,
+	    (unsigned long long)limit.rlim_cur - OWN_FDS);
+	return (uint32_t)(limit.rlim_cur - OWN_FDS);
 }
 
 int confine_drop(const struct keysvc_conf *conf)

@@ -11,4 +11,8 @@ void confine_lock(void); /* memory is not swapped, where the limits allow it; el
 /* Becomes conf's user and group, for good; nothing without them. 0; -1: said in the log. */
 int confine_drop(const struct keysvc_conf *) __attribute__((warn_unused_result));
 
+/* How many connections there are descriptors for, after the limit was raised as far as it goes: at most
+ * conf's, and fewer is said. Ends the process where there are too few to begin with. */
+uint32_t confine_connections(const struct keysvc_conf *);
+
 #endif

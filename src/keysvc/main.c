@@ -231,7 +231,7 @@ static void start_service(struct keysvc_main *m)
 	struct keysvc_params params = { .threads = (unsigned)conf->threads,
 		.slow_threads = (unsigned)conf->slow_threads,
 		.queue_max = (uint32_t)conf->queue,
-		.conns_max = (uint32_t)conf->connections,
+		.conns_max = confine_connections(conf),
 		.deadline_ms = (uint32_t)conf->deadline,
 		.policy = &m->policy };
 

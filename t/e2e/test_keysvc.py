@@ -504,24 +504,27 @@ def test_a_caller_that_leaves_leaves_no_work(service, ids, site_keys):
                    "a signature after others left")
 
 
-def test_two_thousand_connections(service, ids):
-    """Of which it has 1024 at most; those above are closed, and places that come free are taken."""
+def test_two_thousand_silent_connections_leave_room_for_callers(service, ids):
+    """Connections are bounded, and of those half may be in their handshake; a caller gets in all the same."""
     import socket as sockets
-    held = []
+    held, most = [], 0
     for _ in range(2000):
         s = sockets.socket()
         s.settimeout(5)
         s.connect(("127.0.0.1", service.port))
         held.append(s)
-    wait.until(lambda: len(proc.descriptors(service.pid)) >= 1024, 10, "connections held")
-    assert len(proc.descriptors(service.pid)) < 1024 + 64
-    for s in held:
-        s.close()
 
     def served():
-        with Client(service.port, ids["gw1"]) as c:
+        nonlocal most
+        with Client(service.port, ids["gw1"], seconds=30) as c:
+            most = max(most, len(proc.descriptors(service.pid)))
             return c.ping()
-    wait.until(served, 20, "a connection after the crowd")
+    wait.until(served, 30, "a caller in the crowd")
+    assert 100 < most < 1024 + 64
+    for s in held:
+        s.close()
+    wait.until(served, 20, "a caller after the crowd")
+    wait.until(lambda: len(proc.descriptors(service.pid)) < 100, 20, "the crowd's end")
 
 
 # ---- the process
@@ -537,7 +540,9 @@ def test_the_process_gives_nothing_away(service):
 @pytest.mark.plain
 @pytest.mark.root
 def test_its_memory_is_locked(service):
-    assert int(proc.status(service.pid, "VmLck").split()[0]) > 1000
+    """Where it may be; else it is said, with what to do."""
+    locked = int(proc.status(service.pid, "VmLck").split()[0])
+    assert locked > 1000 or "memory cannot be locked" in service.output() and "LimitMEMLOCK" in service.output()
 
 
 def run(build, folder, settings, *argv):
