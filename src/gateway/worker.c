@@ -260,6 +260,7 @@ static void ready(struct worker_process *p)
 	if (p->ready)
 		return;
 	p->ready = true;
+	publish(&p->worker, p->role.counters);
 	deadline_clear(p->worker.loop, &p->patience);
 	tell_master(p, "ready");
 }
