@@ -160,9 +160,25 @@ static int renew_one(struct authority *a, const struct issued *it)
 	return rc;
 }
 
+/* Once, though a machine may have several. */
+static bool has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (; words != NULL; words = strchr(words, ' ')) {
+		words += *words == ' ';
+		if (strncmp(words, word, len) == 0 && strchr(" ", words[len]) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static void add_renewed(struct renew *renew, const char *name)
 {
 	char *more = NULL;
+
+	if (has_word(renew->renewed, name))
+		return;
 
 	if (asprintf(&more, "%s%s%s", renew->renewed != NULL ? renew->renewed : "",
 		renew->renewed != NULL ? " " : "", name) < 0)

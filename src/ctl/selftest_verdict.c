@@ -192,7 +192,7 @@ static void print_cause(const struct gateway *a, const struct gateway *b, unsign
 			    "site's name, "
 			    "group and\n   client_certificate (depth and CRL too) with those of "
 			    "%s, and "
-			    "sslgwctl epoch list on each key\n   server. After a change of keys, "
+			    "sslgwctl epoch show on each key\n   server. After a change of keys, "
 			    "half a "
 			    "minute may pass until all gateways have them.",
 			    b->text);
