@@ -297,6 +297,7 @@ def test_tls_handshakes_that_stop_halfway(bed, shared):
     with Resp(cache.port, context=client_context(ids.issue("gw1", "gateway"))) as good:
         assert good.ask("PING") == "PONG"
         wait.until(lambda: int(good.info()["connected_clients"]) == 1, 15, "half handshakes are closed")
-    assert cache.rss_kib() - before < 16 * 1024
+    if "asan" not in os.path.basename(bed.build):  # which keeps what was freed
+        assert cache.rss_kib() - before < 16 * 1024
     for r in peers:
         r.socket.close()
