@@ -121,11 +121,12 @@ static int take_site(const struct command *self, struct init *init, const char *
 
 static int take_chain(const struct command *self, struct init *init, const char *file)
 {
-	struct site *site = &init->sites[init->sites_n - 1];
+	struct site *site;
 
 	if (init->sites_n == 0)
 		return command_usage(
 		    self, PROGRAM, "--certificate %s: name its --site before it", file);
+	site = &init->sites[init->sites_n - 1];
 	if (site->chains_n == INIT_CHAINS_MAX)
 		return command_usage(self, PROGRAM, "--site %s: %d certificates at most",
 		    site->name, INIT_CHAINS_MAX);
