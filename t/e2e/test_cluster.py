@@ -1,0 +1,134 @@
+"""A cluster behind a dumb balancer: any client resumes at any gateway, whatever was restarted between."""
+import itertools
+import os
+import subprocess
+import sys
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from bed import client, cluster, proc, wait
+from conftest import TOP
+
+CLIENTS = 300
+KINDS = {  # name: (context, host, what it is resumed by)
+    "1.2 id": ({"version": "1.2", "tickets": False}, "localhost"),
+    "1.2 ticket": ({"version": "1.2"}, "localhost"),
+    "1.3 ticket": ({"version": "1.3"}, "localhost"),
+    "1.3 stateful": ({"version": "1.3"}, "stateful.localhost"),
+}
+
+
+@pytest.fixture(scope="module")
+def farm(shared):
+    backend = shared.backend()
+    sites = [shared.site("localhost"), shared.site("stateful.localhost", resumption="stateful")]
+    return cluster.Cluster(shared, backend.address, sites=sites).start()
+
+
+def again(ctx, host, ports, sessions, between=lambda n: None):
+    """Each session is taken to the next port: how many resumed."""
+    resumed = 0
+    for n, session in enumerate(sessions):
+        between(n)
+        got, facts, _ = client.get(next(ports), ctx, sni=host, session=session)
+        assert got.status == 200
+        resumed += facts[2]
+    return resumed
+
+
+def first(ctx, host, ports, n):
+    out = []
+    for _ in range(n):
+        got, facts, session = client.get(next(ports), ctx, sni=host)
+        assert got.status == 200 and not facts[2] and session is not None
+        out.append(session)
+    return out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_through_a_dumb_balancer_all_resume(farm, ctx, kind):
+    options, host = KINDS[kind]
+    ports = itertools.repeat(farm.balancer.port)
+    hits = farm.total(farm.gateways, "sslgw_sessions_delivered_total")
+    sessions = first(ctx(**options), host, ports, CLIENTS)
+    assert again(ctx(**options), host, ports, sessions) >= 0.99 * CLIENTS
+    wait.until(lambda: kind in ("1.2 ticket", "1.3 ticket") or
+               farm.total(farm.gateways, "sslgw_sessions_delivered_total") - hits >= 0.99 * CLIENTS, 5,
+               "look-ups that delivered a session are counted")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_rotation_and_no_balancer_all_resume(farm, ctx, kind):
+    options, host = KINDS[kind]
+    ports = farm.ports()
+    sessions = first(ctx(**options), host, ports, 100)
+    next(ports)  # each comes back elsewhere
+    assert again(ctx(**options), host, ports, sessions) >= 99
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_a_gateway_restarted_between_each_two_handshakes_all_resume(farm, ctx, kind):
+    options, host = KINDS[kind]
+    ports = farm.ports()
+    sessions = first(ctx(**options), host, ports, 12)
+    next(ports)
+
+    def restart(n):
+        gateway = farm.gateways[(n + 1) % len(farm.gateways)]
+        gateway.stop()
+        gateway.killed = False
+        gateway.start()
+    assert again(ctx(**options), host, ports, sessions, restart) == 12
+
+
+def needles(bed, sites):
+    out = {}
+    for file in dict.fromkeys(bed.pki.keys[c] for s in sites for c in s["certificates"]):
+        with open(file, "rb") as f:
+            numbers = serialization.load_pem_private_key(f.read(), None).private_numbers()
+        for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp", "private_value"):
+            value = getattr(numbers, name, None)
+            if value:
+                size = (value.bit_length() + 7) // 8
+                out[f"{file} {name} big"] = value.to_bytes(size, "big")
+                out[f"{file} {name} little"] = value.to_bytes(size, "little")
+    return out
+
+
+@pytest.mark.root
+def test_no_private_key_is_in_a_gateway_or_a_cache_server(farm, shared, ctx):
+    first(ctx(), "localhost", itertools.repeat(farm.balancer.port), 20)
+    what = needles(shared, farm.sites)
+    for part in (*farm.gateways, *farm.caches):
+        for pid in proc.in_session(part.pid):
+            found, seen = proc.search_memory(pid, what)
+            assert not found and seen > 1 << 20, f"{part.name}: {found}"
+    for part in farm.keys:
+        assert proc.search_memory(part.pid, what)[0], "the search does not find what is there"
+
+
+@pytest.mark.root
+def test_the_caches_hold_no_session_secret(farm, pki, shared, tmp_path):
+    """The master secret of a TLS 1.2 session by id, as s_client prints it, is in no cache server's memory."""
+    file = tmp_path / "session"
+    status, text = client.s_client(farm.balancer.port, "-tls1_2", "-no_ticket", "-CAfile", pki.ca.chain_file, "-sess_out", str(file))
+    assert status == 0
+    got = subprocess.run(["openssl", "sess_id", "-in", str(file), "-text", "-noout"], capture_output=True, text=True, check=True)
+    secret = next(line.split(":")[1].strip() for line in got.stdout.splitlines() if "Master-Key" in line)
+    session_id = next(line.split(":")[1].strip() for line in got.stdout.splitlines() if line.strip().startswith("Session-ID:"))
+    what = {"secret": bytes.fromhex(secret), "id": bytes.fromhex(session_id)}
+    for part in farm.caches:
+        assert not proc.search_memory(part.pid, what)[0], part.name
+
+
+def test_dev_cluster_shows_it(build):
+    env = {k: v for k, v in os.environ.items() if k != "SSLGW_BUILD"}
+    got = subprocess.run([sys.executable, f"{TOP}/t/cluster", build, "--once", "--clients", "8"], capture_output=True, text=True,
+                         timeout=180, env=env, check=False)
+    assert got.returncode == 0, got.stdout[-3000:] + got.stderr[-3000:]
+    lines = got.stdout.splitlines()
+    assert sum(" resumed, " in line for line in lines) > 20 and not any("FAILED" in line for line in lines)
+    assert any(" made at gw" in line for line in lines)
+    for kind in KINDS:
+        assert any(f"resumed, {kind}" in line for line in lines), kind
