@@ -84,7 +84,10 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	X(REASON_EXPECT, "expect", "unknown expectation", FAULT_CLIENT)                            \
 	X(REASON_NO_ROUTE, "no_route", "no route for this path", FAULT_OPERATOR)                   \
 	X(REASON_NO_SERVER, "no_server", "no server of the pool can be used", FAULT_BACKEND)       \
+	X(REASON_POOL_BUSY, "pool_busy", "all connections of the pool are in use", FAULT_BACKEND)  \
 	X(REASON_QUEUE_FULL, "queue_full", "the pool's queue is full", FAULT_BACKEND)              \
+	X(REASON_QUEUE_TIMEOUT, "queue_timeout", "waited too long in the pool's queue",            \
+	    FAULT_BACKEND)                                                                         \
 	X(REASON_CONNECT, "connect", "the back-end refused the connection", FAULT_BACKEND)         \
 	X(REASON_CONNECT_TIMEOUT, "connect_timeout", "connecting to the back-end took too long",   \
 	    FAULT_BACKEND)                                                                         \

@@ -257,8 +257,18 @@ static void check_pools(const struct gateway_conf *conf, struct conf_errors *err
 			char host[HOST_MAX_BYTES + 3];
 			uint16_t port = 0;
 
+			struct endpoint local;
+
 			if (*address == NULL)
 				continue;
+			if (strncmp(*address, "unix:", 5) == 0) {
+				if (endpoint_parse(&local, *address) == -1)
+					conf_reject(errors, address,
+					    "address \"%s\" is no path of a socket: write "
+					    "\"unix:/run/app.sock\", at most 107 bytes long",
+					    *address);
+				continue;
+			}
 			if (strstr(*address, "://") != NULL)
 				conf_reject(errors, address,
 				    "address \"%s\" is a URL: write host and port only: "

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/conf_check.h"
 #include "gateway/gateway_conf.h"
@@ -220,7 +221,44 @@ static const struct conf_option options[] = {
 	    .type = CONF_STRING,
 	    .required = 1,
 	    SERVER(address),
-	    .help = "host and port, plain HTTP: address = \"10.0.0.11:80\";" },
+	    .help = "host and port, or unix:/path, plain HTTP: address = \"10.0.0.11:80\";" },
+	{ .path = "pools[].servers[].weight",
+	    .type = CONF_INTEGER,
+	    .def = "1",
+	    .min = 0,
+	    .max = 256,
+	    SERVER(weight),
+	    .help = "its share of the requests; 0: none, but where no other is left" },
+	{ .path = "pools[].servers[].backup",
+	    .type = CONF_BOOL,
+	    .def = "false",
+	    SERVER(backup),
+	    .help = "gets requests only where all others fail" },
+	{ .path = "pools[].balance",
+	    .type = CONF_ENUM,
+	    .values = "round_robin|least_connections|client_hash",
+	    .def = "round_robin",
+	    POOL(balance),
+	    .help = "which server is next; client_hash: by the client's address" },
+	{ .path = "pools[].max_connections",
+	    .type = CONF_INTEGER,
+	    .def = "0",
+	    .max = 65536,
+	    POOL(max_connections),
+	    .help = "in use to each server, all workers together; 0: no limit" },
+	{ .path = "pools[].queue",
+	    .type = CONF_INTEGER,
+	    .def = "1024",
+	    .max = 65536,
+	    POOL(queue),
+	    .help = "requests that may wait for one of max_connections; more get 503" },
+	{ .path = "pools[].queue_timeout",
+	    .type = CONF_DURATION,
+	    .def = "5s",
+	    .min = 1,
+	    .max = MS_HOUR,
+	    POOL(queue_timeout),
+	    .help = "so long they wait; then they get 503" },
 	{ .path = "pools[].connect_timeout",
 	    .type = CONF_DURATION,
 	    .def = "2s",
@@ -392,7 +430,7 @@ static const struct conf_option options[] = {
 	{ .path = "workers",
 	    .type = CONF_INTEGER,
 	    .def = "0",
-	    .max = 128,
+	    .max = GATEWAY_WORKERS_MAX,
 	    TOP(workers),
 	    .help = "worker processes; 0: one a CPU" },
 	{ .path = "user", .type = CONF_STRING, TOP(user), .help = "who runs workers and monitor" },
@@ -530,4 +568,13 @@ static int sites_name(struct gateway_conf *conf)
 		}
 	}
 	return 0;
+}
+
+unsigned gateway_conf_workers(const struct gateway_conf *conf)
+{
+	long n = conf->workers != 0 ? (long)conf->workers : sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		n = 1;
+	return n > GATEWAY_WORKERS_MAX ? GATEWAY_WORKERS_MAX : (unsigned)n;
 }

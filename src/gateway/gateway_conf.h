@@ -63,8 +63,12 @@ struct site_conf {
 	} routes;
 };
 
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS, BALANCE_CLIENT_HASH };
+
 struct server_conf {
-	char *address; /* "host:port" */
+	char *address; /* "host:port", "unix:/path" */
+	int64_t weight; /* its share; 0: only where no other is left */
+	bool backup; /* only where no other is well */
 };
 
 struct pool_conf {
@@ -75,6 +79,10 @@ struct pool_conf {
 	} servers;
 	uint64_t connect_timeout, answer_timeout, idle_timeout; /* ms */
 	int64_t idle_connections; /* kept to a server, a worker */
+	int balance; /* enum balance */
+	int64_t max_connections; /* in use, to each server, of all workers; 0: no limit */
+	int64_t queue; /* requests that may wait for one, of all workers */
+	uint64_t queue_timeout; /* ms */
 };
 
 /* Mutual TLS with the servers of a service. */
@@ -154,5 +162,9 @@ void conf_write_string(FILE *, const char *);
 /* The quick form: a config text in the heap for --listen, --backend and, where not NULL, --cert and --key. */
 char *gateway_conf_quick(
     const char *listen, const char *backend, const char *cert, const char *key);
+
+enum { GATEWAY_WORKERS_MAX = 64 };
+/* workers, or one a CPU where that is 0. */
+unsigned gateway_conf_workers(const struct gateway_conf *);
 
 #endif

@@ -55,13 +55,17 @@ struct sim_gateway *sim_gateway_new(size_t servers)
 	for (size_t i = 0; i < servers; i++) {
 		g->listeners[i] = listen_on_loopback(g->addresses[i], sizeof(g->addresses[i]));
 		g->servers[i].address = g->addresses[i];
+		g->servers[i].weight = 1;
 	}
 	g->pool = (struct pool_conf){ .name = (char *)(uintptr_t) "pool",
 		.servers = { g->servers, servers },
 		.connect_timeout = 1000,
 		.answer_timeout = 2000,
 		.idle_timeout = 4000,
-		.idle_connections = 64 };
+		.idle_connections = 64,
+		.queue = 8,
+		.queue_timeout = 1000 };
+	g->conf.workers = 1;
 	g->route = (struct route_conf){ (char *)(uintptr_t) "/", g->pool.name };
 	g->names[0] = (char *)(uintptr_t) "shop.example";
 	g->site = (struct site_conf){ .name = g->names[0],

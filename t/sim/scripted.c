@@ -73,10 +73,16 @@ static const struct origin_ops origin_ops = {
 	.cancel = origin_cancel,
 };
 
-struct upstream *pool_take(struct pool *p, uint64_t tried, enum pool_want want, enum reason *reason)
+struct upstream *pool_take(
+    struct pool *p, uint64_t client, uint64_t tried, enum pool_want want, enum reason *reason)
 {
 	struct upstream *up;
 
+	(void)client;
+	if (p->busy) {
+		*reason = REASON_POOL_BUSY;
+		return NULL;
+	}
 	if (p->none) {
 		*reason = REASON_NO_SERVER;
 		return NULL;
@@ -108,6 +114,28 @@ const char *upstream_server_text(const struct upstream *up)
 {
 	(void)up;
 	return "";
+}
+
+uint64_t pool_client(const char *address)
+{
+	(void)address;
+	return 0;
+}
+
+int pool_wait(
+    struct pool *p, struct pool_waiter *waiter, void (*ready)(struct pool_waiter *, enum reason))
+{
+	if (p->line_full)
+		return -1;
+	waiter->pool = p;
+	waiter->ready = ready;
+	p->waiter = waiter;
+	return 0;
+}
+
+void pool_wait_cancel(struct pool_waiter *waiter)
+{
+	waiter->pool = NULL;
 }
 
 size_t pool_servers_n(const struct pool *p)

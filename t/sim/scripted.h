@@ -32,7 +32,8 @@ struct pool {
 	size_t taken, servers;
 	enum pool_want wants[8];
 	uint64_t tried[8];
-	bool none;
+	bool none, busy, line_full;
+	struct pool_waiter *waiter; /* the last one */
 };
 
 /* The worker, and the front; told is what the front was told: "200 hi end". */

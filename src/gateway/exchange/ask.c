@@ -12,6 +12,8 @@
 static enum retry again(
     struct exchange *, enum reason, bool answer_begun, uint64_t sent, bool reused);
 static uint16_t status_of(enum reason);
+static void wait_in_line(struct exchange *, enum pool_want);
+static void line_moved(struct pool_waiter *, enum reason);
 
 void exchange_ask(struct exchange *x, enum pool_want want)
 {
@@ -23,8 +25,15 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 		.upgrade_to = x->marks.upgrade_to,
 	};
 	enum reason reason = REASON_NONE;
+	uint64_t client = 0;
 
-	x->upstream = pool_take(x->pool, x->tried, want, &reason);
+	if (pool_conf(x->pool)->balance == BALANCE_CLIENT_HASH)
+		client = pool_client(x->peer);
+	x->upstream = pool_take(x->pool, client, x->tried, want, &reason);
+	if (x->upstream == NULL && reason == REASON_POOL_BUSY) {
+		wait_in_line(x, want);
+		return;
+	}
 	if (x->upstream == NULL) {
 		/* No other server is left: what went wrong with the last one says more. */
 		if (x->tries > 0)
@@ -39,10 +48,33 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 	x->server = upstream_server_text(x->upstream);
 	x->origin = upstream_origin(x->upstream, &exchange_origin_events, x);
 	x->origin->ops->start(x->origin, &request);
-	if (x->held_len > 0)
-		(void)x->origin->ops->body(x->origin, bytes_of(x->held, x->held_len));
+	if (x->held_len > 0 &&
+	    x->origin->ops->body(x->origin, bytes_of(x->held, x->held_len)) == FLOW_GO &&
+	    x->front_stopped) {
+		x->front_stopped = false;
+		x->front->ops->resume(x->front);
+	}
 	if (x->body_follows && x->asked)
 		x->origin->ops->end(x->origin);
+}
+
+/* All connections are in use: until one is free, or for too long. */
+static void wait_in_line(struct exchange *x, enum pool_want want)
+{
+	x->want = want;
+	exchange_state_set(x, EXCHANGE_ASKING);
+	if (pool_wait(x->pool, &x->waiter, line_moved) == -1)
+		exchange_answer(x, 503, REASON_QUEUE_FULL);
+}
+
+static void line_moved(struct pool_waiter *waiter, enum reason reason)
+{
+	struct exchange *x = CONTAINER_OF(waiter, struct exchange, waiter);
+
+	if (reason == REASON_NONE)
+		exchange_ask(x, x->want);
+	else
+		exchange_answer(x, 503, reason);
 }
 
 void exchange_failed(void *arg, enum reason reason, bool answer_begun, uint64_t sent)

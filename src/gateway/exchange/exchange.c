@@ -22,6 +22,7 @@ static void request_id(struct exchanges *, char to[static HEADERS_ID_LEN]);
 static int request_build(struct exchange *, const struct head *);
 static void method_set(struct exchange *, const struct head *);
 static void hold(struct exchange *, struct bytes);
+static enum flow wait_with(struct exchange *);
 static void too_large(struct exchange *);
 
 /* What a state may become. BEGUN and ASKING may become ASKING again: another try. */
@@ -105,16 +106,30 @@ enum flow exchange_body(struct exchange *x, struct bytes slice)
 	uint64_t max = x->tunnel ? 0 : x->worker->conf->limits.body;
 
 	x->body_len += slice.len;
-	if (x->origin == NULL || x->pool == NULL)
+	if (x->pool == NULL || (x->origin == NULL && x->waiter.pool == NULL))
 		return FLOW_GO;
 	if (max > 0 && x->body_len > max) {
 		too_large(x);
 		return FLOW_GO;
 	}
 	hold(x, slice);
+	if (x->origin == NULL)
+		return wait_with(x);
 	if (x->origin->ops->body(x->origin, slice) == FLOW_STOP)
 		x->front_stopped = true;
 	return x->front_stopped ? FLOW_STOP : FLOW_GO;
+}
+
+/* In line: a slice is held for when its turn comes, and no more is taken. */
+static enum flow wait_with(struct exchange *x)
+{
+	if (!x->held_all) {
+		pool_wait_cancel(&x->waiter);
+		exchange_answer(x, 503, REASON_MEMORY);
+		return FLOW_GO;
+	}
+	x->front_stopped = true;
+	return FLOW_STOP;
 }
 
 void exchange_end(struct exchange *x)
@@ -246,7 +261,9 @@ static void too_large(struct exchange *x)
 {
 	bool answering = x->state == EXCHANGE_ANSWERING;
 
-	x->origin->ops->cancel(x->origin, REASON_BODY_SIZE);
+	if (x->origin != NULL)
+		x->origin->ops->cancel(x->origin, REASON_BODY_SIZE);
+	pool_wait_cancel(&x->waiter);
 	x->origin = NULL;
 	x->pool = NULL;
 	if (!answering) {

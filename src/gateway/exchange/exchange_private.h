@@ -68,6 +68,8 @@ struct exchange {
 	uint64_t body_len; /* of the body, so far */
 
 	/* Where it was sent. */
+	struct pool_waiter waiter; /* in line for a connection */
+	enum pool_want want; /* of that */
 	uint64_t tried; /* servers, by bit */
 	unsigned tries;
 	uint64_t began_ms; /* the first try */

@@ -157,6 +157,7 @@ void exchange_over(struct exchange *x)
 
 	exchange_state_set(x, EXCHANGE_OVER);
 	exchange_held_free(x);
+	pool_wait_cancel(&x->waiter);
 	if (worker->log != NULL)
 		accesslog_write(worker->log, x);
 	if (x->reason != REASON_NONE) {

@@ -173,14 +173,7 @@ static void find_services(struct plan *plan, struct conf_errors *errors)
 			    names[i], SBINDIR);
 }
 
-static unsigned count_workers(const struct gateway_conf *conf)
-{
-	long n = conf->workers != 0 ? (long)conf->workers : sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (n < 1)
-		n = 1;
-	return n > ROLES_WORKERS_MAX ? ROLES_WORKERS_MAX : (unsigned)n;
-}
+_Static_assert((int)ROLES_WORKERS_MAX == (int)GATEWAY_WORKERS_MAX, "one limit");
 
 struct plan *plan_new(struct conf_text *text, struct conf_errors *errors)
 {
@@ -213,7 +206,7 @@ struct plan *plan_new(struct conf_text *text, struct conf_errors *errors)
 	find_services(plan, errors);
 	plan_services(plan, errors);
 	adminconf_check(&plan->conf->admin, errors);
-	plan->workers = count_workers(plan->conf);
+	plan->workers = gateway_conf_workers(plan->conf);
 	if (conf_errors_n(errors) > before || plan->key_any == NULL) {
 		plan_free(plan);
 		return NULL;

@@ -1,35 +1,167 @@
 /*
- * balance.c: which server of a pool is next: round robin. A server that failed is spared for a
- * while, but never when that would leave none: a back-end that may be down is better than no answer.
+ * balance.c: which server of a pool is next: in turn by weight, the least busy, or by the client's
+ * address. A server that failed is spared for a while, but never when that would leave none: a
+ * back-end that may be down is better than no answer.
  */
 #include "config.h"
+
+#include <math.h>
 
 #include "gateway/origin/server.h"
 
 #include "base/poison.h"
 
-static bool usable(const struct server *server, uint64_t tried)
+/* Who may be chosen: those that are well, and among them backups only where no other is; with room. */
+struct candidates {
+	const struct pool *pool;
+	uint64_t tried, now_ms;
+	bool backups;
+};
+
+static bool known(const struct server *server, uint64_t tried)
 {
 	return server->addresses_n > 0 &&
 	       (server->index >= POOL_TRIED_MAX || (tried >> server->index & 1) == 0);
 }
 
-struct server *balance_choose(struct pool *pool, uint64_t tried, uint64_t now_ms)
+static bool well(const struct candidates *among, const struct server *server)
 {
-	struct server *spared = NULL;
+	return known(server, among->tried) && server->spared_until <= among->now_ms &&
+	       server->weight > 0 && server->backup == among->backups;
+}
+
+static bool eligible(const struct candidates *among, const struct server *server)
+{
+	return well(among, server) && server->busy_n < among->pool->busy_max;
+}
+
+/*
+ * Smooth: each grows by its weight, the highest is taken and pays what all have grown by, so a
+ * server of weight 5 beside one of weight 1 does not get five in a row.
+ */
+static struct server *in_turn(struct pool *pool, const struct candidates *among)
+{
+	struct server *best = NULL;
+	int64_t total = 0;
+
+	for (size_t i = 0; i < pool->servers_n; i++) {
+		struct server *server = &pool->servers[i];
+
+		if (!eligible(among, server))
+			continue;
+		server->current += server->weight;
+		total += server->weight;
+		if (best == NULL || server->current > best->current)
+			best = server;
+	}
+	if (best != NULL)
+		best->current -= total;
+	return best;
+}
+
+/* By connections in use for its weight; begins at another one each time, so equal ones take turns. */
+static struct server *least_busy(struct pool *pool, const struct candidates *among)
+{
+	struct server *best = NULL;
 
 	for (size_t i = 0; i < pool->servers_n; i++) {
 		struct server *server = &pool->servers[(pool->turn + i) % pool->servers_n];
 
-		if (!usable(server, tried))
+		if (eligible(among, server) &&
+		    (best == NULL || server->busy_n * best->weight < best->busy_n * server->weight))
+			best = server;
+	}
+	if (best != NULL)
+		pool->turn = (best->index + 1) % pool->servers_n;
+	return best;
+}
+
+/* Uniform in (0, 1) for each pair of client and server (the finalizer of MurmurHash3). */
+static double draw(uint64_t client, uint64_t server)
+{
+	uint64_t h = client ^ server;
+
+	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
+	h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	h ^= h >> 33;
+	return ((double)(h >> 11) + 0.5) / (double)(UINT64_C(1) << 53);
+}
+
+/* Weighted rendezvous: a server that comes or goes moves its own share of the clients, no other. */
+static struct server *by_client(struct pool *pool, const struct candidates *among, uint64_t client)
+{
+	struct server *best = NULL;
+	double most = 0;
+
+	for (size_t i = 0; i < pool->servers_n; i++) {
+		struct server *server = &pool->servers[i];
+		double score;
+
+		if (!eligible(among, server))
 			continue;
-		if (server->spared_until > now_ms) {
-			if (spared == NULL || server->spared_until < spared->spared_until)
-				spared = server;
-			continue;
+		score = -(double)server->weight / log(draw(client, server->id));
+		if (best == NULL || score > most) {
+			best = server;
+			most = score;
 		}
-		pool->turn = (server->index + 1) % pool->servers_n;
+	}
+	return best;
+}
+
+static struct server *by_rule(struct pool *pool, const struct candidates *among, uint64_t client)
+{
+	switch ((enum balance)pool->conf->balance) {
+	case BALANCE_LEAST_CONNECTIONS:
+		return least_busy(pool, among);
+	case BALANCE_CLIENT_HASH:
+		return by_client(pool, among, client);
+	case BALANCE_ROUND_ROBIN:
+		break;
+	}
+	return in_turn(pool, among);
+}
+
+static bool any_well(const struct candidates *among)
+{
+	for (size_t i = 0; i < among->pool->servers_n; i++)
+		if (well(among, &among->pool->servers[i]))
+			return true;
+	return false;
+}
+
+/* The one that has been spared for longest. */
+static struct server *spared(struct pool *pool, uint64_t tried)
+{
+	struct server *best = NULL;
+
+	for (size_t i = 0; i < pool->servers_n; i++) {
+		struct server *server = &pool->servers[i];
+
+		if (known(server, tried) &&
+		    (best == NULL || server->spared_until < best->spared_until))
+			best = server;
+	}
+	return best;
+}
+
+struct server *balance_choose(
+    struct pool *pool, uint64_t client, uint64_t tried, uint64_t now_ms, bool *busy)
+{
+	struct candidates among = { .pool = pool, .tried = tried, .now_ms = now_ms };
+	struct server *server;
+
+	*busy = false;
+	for (int i = 0; i < 2; i++, among.backups = true) {
+		if (!any_well(&among))
+			continue;
+		server = by_rule(pool, &among, client);
+		*busy = server == NULL;
 		return server;
 	}
-	return spared;
+	server = spared(pool, tried);
+	if (server != NULL && server->busy_n >= pool->busy_max) {
+		*busy = true;
+		return NULL;
+	}
+	return server;
 }

@@ -1,5 +1,6 @@
 /*
- * pool.c: see pool.h. Takes an idle upstream of the server whose turn it is, or opens one.
+ * pool.c: see pool.h. Takes an idle upstream of the server that balance.c names, or opens one. Where all
+ * connections are in use, those who ask stand in line, and nobody passes them.
  */
 #include "config.h"
 
@@ -51,6 +52,7 @@ void pools_free(struct pools *pools)
 	for (size_t i = 0; i < pools->n; i++) {
 		for (size_t k = 0; k < pools->at[i].servers_n; k++)
 			server_clear(&pools->at[i].servers[k]);
+		loop_later_cancel(pools->worker->loop, &pools->at[i].wake);
 		free(pools->at[i].servers);
 	}
 	free(pools->at);
@@ -80,14 +82,20 @@ void pools_resolved(struct pools *pools, const char *host, const struct endpoint
 }
 
 struct upstream *pool_take(
-    struct pool *pool, uint64_t tried, enum pool_want want, enum reason *reason)
+    struct pool *pool, uint64_t client, uint64_t tried, enum pool_want want, enum reason *reason)
 {
 	struct loop *loop = pool->pools->worker->loop;
-	struct server *server = balance_choose(pool, tried, loop_now_ms(loop));
 	struct upstream *up = NULL;
+	struct server *server;
+	bool busy;
 
+	if (pool->waiters_n > 0 && !pool->waking) {
+		*reason = REASON_POOL_BUSY;
+		return NULL;
+	}
+	server = balance_choose(pool, client, tried, loop_now_ms(loop), &busy);
 	if (server == NULL) {
-		*reason = REASON_NO_SERVER;
+		*reason = busy ? REASON_POOL_BUSY : REASON_NO_SERVER;
 		return NULL;
 	}
 	if (want != POOL_NEW)
@@ -97,6 +105,89 @@ struct upstream *pool_take(
 	if (up == NULL)
 		*reason = REASON_MEMORY;
 	return up;
+}
+
+/* FNV-1a. Clients can choose their hash; what they get by that is one of the servers. */
+uint64_t pool_client(const char *address)
+{
+	uint64_t h = 0xcbf29ce484222325ULL;
+
+	for (; *address != '\0'; address++)
+		h = (h ^ (uint8_t)*address) * 0x100000001b3ULL;
+	return h;
+}
+
+/* ---- the line */
+
+static void waiter_leave(struct pool_waiter *waiter)
+{
+	struct pool *pool = waiter->pool;
+
+	TAILQ_REMOVE(&pool->waiters, waiter, entry);
+	pool->waiters_n--;
+	deadline_clear(pool->pools->worker->loop, &waiter->deadline);
+	waiter->pool = NULL;
+}
+
+static void waiter_passed(struct deadline *deadline)
+{
+	struct pool_waiter *waiter = CONTAINER_OF(deadline, struct pool_waiter, deadline);
+
+	waiter_leave(waiter);
+	waiter->ready(waiter, REASON_QUEUE_TIMEOUT);
+}
+
+int pool_wait(
+    struct pool *pool, struct pool_waiter *waiter, void (*ready)(struct pool_waiter *, enum reason))
+{
+	uint64_t now = loop_now_ms(pool->pools->worker->loop);
+
+	if (pool->waiters_n >= pool->waiters_max)
+		return -1;
+	if (waiter->until_ms == 0)
+		waiter->until_ms = now + pool->conf->queue_timeout;
+	waiter->pool = pool;
+	waiter->ready = ready;
+	/* Who was first and found nothing stays first. */
+	if (pool->waking)
+		TAILQ_INSERT_HEAD(&pool->waiters, waiter, entry);
+	else
+		TAILQ_INSERT_TAIL(&pool->waiters, waiter, entry);
+	pool->waiters_n++;
+	deadline_set(pool->pools->worker->loop, &waiter->deadline,
+	    waiter->until_ms > now ? waiter->until_ms - now : 0, waiter_passed);
+	return 0;
+}
+
+void pool_wait_cancel(struct pool_waiter *waiter)
+{
+	if (waiter->pool != NULL)
+		waiter_leave(waiter);
+}
+
+/* As long as there are connections for them. */
+static void wake(struct later *later)
+{
+	struct pool *pool = CONTAINER_OF(later, struct pool, wake);
+	size_t before = SIZE_MAX;
+
+	while (pool->waiters_n > 0 && pool->waiters_n < before) {
+		struct pool_waiter *waiter = TAILQ_FIRST(&pool->waiters);
+
+		before = pool->waiters_n;
+		waiter_leave(waiter);
+		pool->waking = true;
+		waiter->ready(waiter, REASON_NONE);
+		pool->waking = false;
+	}
+}
+
+void server_freed(struct server *server)
+{
+	struct pool *pool = server->pool;
+
+	if (pool->waiters_n > 0)
+		loop_later(pool->pools->worker->loop, &pool->wake, wake);
 }
 
 size_t pool_servers_n(const struct pool *pool)
@@ -109,10 +200,21 @@ const struct pool_conf *pool_conf(const struct pool *pool)
 	return pool->conf;
 }
 
+/* A worker's share of what is configured for all; at least one. */
+static size_t share(const struct pools *pools, int64_t of_all)
+{
+	size_t workers = gateway_conf_workers(pools->worker->conf);
+
+	return ((size_t)of_all + workers - 1) / workers;
+}
+
 static int pool_init(struct pool *pool, struct pools *pools, const struct pool_conf *conf)
 {
 	pool->pools = pools;
 	pool->conf = conf;
+	pool->busy_max = conf->max_connections > 0 ? share(pools, conf->max_connections) : SIZE_MAX;
+	pool->waiters_max = share(pools, conf->queue);
+	TAILQ_INIT(&pool->waiters);
 	pool->servers = calloc(conf->servers.n > 0 ? conf->servers.n : 1, sizeof(*pool->servers));
 	if (pool->servers == NULL)
 		return -1;

@@ -1,13 +1,16 @@
 /*
- * pool.h: the servers of one name and their idle upstreams. Round robin over servers that have an
- * address; those that failed last are tried again after a short while (passive).
+ * pool.h: the servers of one name, their idle upstreams, and the bounded queue of those who wait for
+ * one. Servers that failed last are spared for a short while (passive).
  */
 #ifndef GATEWAY_ORIGIN_POOL_H
 #define GATEWAY_ORIGIN_POOL_H
 
+#include <sys/queue.h>
+
 #include "base/reason.h"
 #include "gateway/origin/origin.h"
 #include "net/endpoint.h"
+#include "net/loop.h"
 
 struct worker;
 struct pool;
@@ -30,7 +33,23 @@ void pools_resolved(struct pools *, const char *host, const struct endpoint *,
 /* A server and an open or opening connection to it. tried: servers not to be taken (bit = index, up
  * to POOL_TRIED_MAX). NULL: *reason says why. The taker starts its origin in the same turn; from then on the
  * connection goes back to its server, or away, by itself: after events->end, ->failed or ops->cancel. */
-struct upstream *pool_take(struct pool *, uint64_t tried, enum pool_want, enum reason *);
+struct upstream *pool_take(
+    struct pool *, uint64_t client, uint64_t tried, enum pool_want, enum reason *);
+/* What client_hash goes by: a number of the client's address, the same in all workers and gateways. */
+uint64_t pool_client(const char *address);
+
+/* In line for a connection, after pool_take() said REASON_POOL_BUSY. ready() comes once, in a later turn: with
+ * REASON_NONE it is time to take again; with REASON_QUEUE_TIMEOUT it was too long. */
+struct pool_waiter {
+	TAILQ_ENTRY(pool_waiter) entry;
+	struct pool *pool; /* NULL: not in line */
+	struct deadline deadline;
+	uint64_t until_ms; /* of all its waiting; 0 before the first */
+	void (*ready)(struct pool_waiter *, enum reason);
+};
+int pool_wait(struct pool *, struct pool_waiter *, /* -1: the queue is full */
+    void (*ready)(struct pool_waiter *, enum reason));
+void pool_wait_cancel(struct pool_waiter *); /* may not be in line */
 unsigned upstream_server_index(const struct upstream *);
 const char *upstream_server_text(const struct upstream *); /* "10.0.0.11:80" */
 bool upstream_reused(const struct upstream *); /* it came out of the idle ones */

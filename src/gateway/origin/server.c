@@ -21,6 +21,9 @@ int server_init(
 	server->pool = pool;
 	server->index = index;
 	server->text = conf->address;
+	server->weight = (unsigned)conf->weight;
+	server->backup = conf->backup;
+	server->id = pool_client(conf->address);
 	if (endpoint_parse(&numeric, conf->address) == 0) {
 		server->addresses[0] = numeric;
 		server->addresses_n = 1;

@@ -22,6 +22,11 @@ struct server {
 	struct pool *pool;
 	const char *text; /* "10.0.0.11:80", as configured */
 	unsigned index; /* in its pool */
+	unsigned weight;
+	bool backup;
+	int64_t
+	    current; /* round robin: grows by the weight, the highest is next and pays for all */
+	uint64_t id; /* of its text, the same everywhere: client_hash */
 	uint16_t port;
 	char host[SERVER_HOST_MAX]; /* name or address; "" for unix:/path */
 	struct endpoint addresses[POOL_ADDRESSES_MAX];
@@ -29,6 +34,7 @@ struct server {
 	struct upstream *newest; /* of the idle ones */
 	size_t idle_n;
 	struct upstream *busy; /* first of those in use, for the end of the process */
+	size_t busy_n;
 	unsigned failures; /* in a row */
 	uint64_t spared_until; /* ms */
 	unsigned stale; /* kept connections that were gone, in a row */
@@ -41,6 +47,11 @@ struct pool {
 	struct server *servers;
 	size_t servers_n;
 	size_t turn; /* balance.c */
+	size_t busy_max; /* to each server, this worker's share; SIZE_MAX: no limit */
+	TAILQ_HEAD(, pool_waiter) waiters;
+	size_t waiters_n, waiters_max;
+	bool waking; /* who takes now is the first in line */
+	struct later wake;
 };
 
 struct pools {
@@ -62,7 +73,11 @@ void server_worked(struct server *, bool reused);
 void server_stale(
     struct server *, uint64_t now_ms); /* a kept connection was gone when it was used */
 
-/* balance.c: the next server in turn. Spared ones only where no other is left. */
-struct server *balance_choose(struct pool *, uint64_t tried, uint64_t now_ms);
+void server_freed(struct server *); /* one that was in use is not any more: who waits may take */
+
+/* balance.c: the server for a request, by the pool's rule. Backups only where no other is well, spared ones
+ * only where no other is left. NULL: none; *busy: there are some, with all their connections in use. */
+struct server *balance_choose(
+    struct pool *, uint64_t client, uint64_t tried, uint64_t now_ms, bool *busy);
 
 #endif

@@ -211,6 +211,8 @@ static void list_add(struct upstream *up)
 	*head = up;
 	if (up->state == UPSTREAM_IDLE)
 		server->idle_n++;
+	else
+		server->busy_n++;
 }
 
 static void list_remove(struct upstream *up)
@@ -224,8 +226,12 @@ static void list_remove(struct upstream *up)
 		*head = up->older;
 	if (up->older != NULL)
 		up->older->newer = up->newer;
-	if (up->state == UPSTREAM_IDLE)
+	if (up->state == UPSTREAM_IDLE) {
 		server->idle_n--;
+	} else {
+		server->busy_n--;
+		server_freed(server);
+	}
 }
 
 static void gone(struct later *later)
