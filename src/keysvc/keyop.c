@@ -65,7 +65,7 @@ enum { SCHEMES_N = sizeof(schemes) / sizeof(schemes[0]) };
 
 /* Making a context and setting it up costs a fifth of a P-256 signature. */
 struct keyop_prepared {
-	EVP_PKEY_CTX *sign[SCHEMES_N], *verify[SCHEMES_N];
+	EVP_PKEY_CTX *sign[SCHEMES_N];
 };
 
 struct keyop *keyop_new(unsigned slot)
@@ -162,18 +162,20 @@ void keyop_prepared_free(struct keyop_prepared *p)
 {
 	if (p == NULL)
 		return;
-	for (size_t i = 0; i < SCHEMES_N; i++) {
+	for (size_t i = 0; i < SCHEMES_N; i++)
 		EVP_PKEY_CTX_free(p->sign[i]);
-		EVP_PKEY_CTX_free(p->verify[i]);
-	}
 	free(p);
 }
 
-/* RSA and ECDSA sign a digest made beforehand. */
+/*
+ * RSA and ECDSA sign a digest made beforehand. A faulty CRT half would give an RSA key away (Boneh,
+ * DeMillo, Lipton): libcrypto's own software checks each result with e before it returns it, and falls
+ * back to no CRT, so it is not done a second time here. What signs elsewhere (a token) must be.
+ */
 static int sign_digest(struct keyop *op, struct key *key, const struct scheme *s,
     struct bytes digest, uint8_t *out, size_t *len)
 {
-	struct keyop_prepared once = { { NULL }, { NULL } }, *p = prepared(op, key);
+	struct keyop_prepared once = { { NULL } }, *p = prepared(op, key);
 	size_t i = (size_t)(s - schemes);
 	int rc = -1;
 
@@ -181,16 +183,11 @@ static int sign_digest(struct keyop *op, struct key *key, const struct scheme *s
 		p = &once;
 	if (p->sign[i] == NULL)
 		p->sign[i] = context_new(op, key, s, EVP_PKEY_sign_init);
-	if (p->verify[i] == NULL && s->padding != 0)
-		p->verify[i] = context_new(op, key, s, EVP_PKEY_verify_init);
-	if (p->sign[i] != NULL && EVP_PKEY_sign(p->sign[i], out, len, digest.at, digest.len) > 0 &&
-	    (s->padding == 0 || (p->verify[i] != NULL && EVP_PKEY_verify(p->verify[i], out, *len,
-							     digest.at, digest.len) == 1)))
+	if (p->sign[i] != NULL && EVP_PKEY_sign(p->sign[i], out, len, digest.at, digest.len) > 0)
 		rc = 0;
 	if (p == &once || rc == -1) { /* one that failed is not used again */
 		EVP_PKEY_CTX_free(p->sign[i]);
-		EVP_PKEY_CTX_free(p->verify[i]);
-		p->sign[i] = p->verify[i] = NULL;
+		p->sign[i] = NULL;
 	}
 	return rc;
 }

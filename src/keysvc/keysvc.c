@@ -227,7 +227,8 @@ static void scratch_free(void *scratch)
 static int start(struct keysvc *svc, const struct keysvc_params *params)
 {
 	struct lanes_params lanes = {
-		.threads = { params->threads, params->slow_threads },
+		/* One alone would only be handed what the loop can do. */
+		.threads = { params->threads > 1 ? params->threads : 0, params->slow_threads },
 		.queue_max = params->queue_max,
 		.scratch_new = scratch_new,
 		.scratch_free = scratch_free,

@@ -1,6 +1,7 @@
 /*
  * lanes.c: one mutex and condition for each lane's queue; one list of finished jobs, with an eventfd
- * that wakes the loop when the list was empty. The only code of the program with more than one thread.
+ * that wakes the loop when the list was empty. The only code of the program with more than one thread;
+ * a lane without threads takes the same steps on the loop.
  */
 #include "keysvc/lanes.h"
 
@@ -36,6 +37,8 @@ struct lane_state {
 	bool stop;
 	uint64_t cost_ns; /* of a job, moving average; 0: none done yet */
 	unsigned threads_n; /* started; const after lanes_new */
+	void *scratch; /* of the loop, where there are no threads */
+	struct later later; /* works on the queue, on the loop */
 	struct lane_thread threads[LANES_THREADS_MAX];
 };
 
@@ -129,6 +132,26 @@ static void finish(struct lanes *lanes, struct lane_job *job)
 		;
 }
 
+/* Does it, unless nobody wants it or it would be too late. The time at its end. */
+static uint64_t do_job(
+    struct lane_state *lane, void *scratch, struct lane_job *job, uint64_t cost_ns)
+{
+	uint64_t begin = now_ns(), end = begin;
+
+	if (atomic_load_explicit(&job->drop, memory_order_relaxed)) {
+		job->result = LANE_DROPPED;
+	} else if (begin + work_ns(cost_ns, job->allowed_ns) >= job->deadline_ns ||
+		   scratch == NULL) {
+		job->result = LANE_LATE;
+	} else {
+		lane->lanes->params.work(scratch, job);
+		job->result = LANE_DONE;
+		end = now_ns();
+		note_cost(lane, end - begin);
+	}
+	return end;
+}
+
 static void *thread_main(void *arg)
 {
 	const struct lane_thread *self = arg;
@@ -139,18 +162,7 @@ static void *thread_main(void *arg)
 	uint64_t cost_ns;
 
 	while ((job = wait_for_job(lane, &cost_ns)) != NULL) {
-		uint64_t begin = now_ns();
-
-		if (atomic_load_explicit(&job->drop, memory_order_relaxed)) {
-			job->result = LANE_DROPPED;
-		} else if (begin + work_ns(cost_ns, job->allowed_ns) >= job->deadline_ns ||
-			   scratch == NULL) {
-			job->result = LANE_LATE;
-		} else {
-			params->work(scratch, job);
-			job->result = LANE_DONE;
-			note_cost(lane, now_ns() - begin);
-		}
+		do_job(lane, scratch, job, cost_ns);
 		finish(lane->lanes, job);
 	}
 	if (scratch != NULL)
@@ -177,6 +189,24 @@ static int start_threads(struct lane_state *lane, unsigned n)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = rc;
 	return rc == 0 ? 0 : -1;
+}
+
+/* ---- a lane without threads */
+
+/* Answers leave at the turn's end: so no longer than a turn may last. */
+static void work_on_loop(struct later *later)
+{
+	struct lane_state *lane = CONTAINER_OF(later, struct lane_state, later);
+	struct lanes *lanes = lane->lanes;
+	uint64_t began = now_ns(), now = began;
+	struct lane_job *job;
+
+	while (now - began < LANES_TURN_NS && (job = queue_pop(&lane->queue)) != NULL) {
+		now = do_job(lane, lane->scratch, job, lane->cost_ns);
+		lanes->params.done(lanes->params.arg, job);
+	}
+	if (lane->queue.n > 0)
+		loop_later(lanes->loop, &lane->later, work_on_loop);
 }
 
 /* ---- the loop's side */
@@ -228,7 +258,10 @@ struct lanes *lanes_new(struct loop *loop, const struct lanes_params *params)
 	    (lanes->watch = watch_new(loop, lanes->wake, wake_ready, lanes)) == NULL)
 		goto fail;
 	for (int i = 0; i < LANES_N; i++) {
-		assert(params->threads[i] > 0 && params->threads[i] <= LANES_THREADS_MAX);
+		assert(params->threads[i] <= LANES_THREADS_MAX);
+		if (params->threads[i] == 0 &&
+		    (lanes->lane[i].scratch = params->scratch_new(0)) == NULL)
+			goto fail;
 		if (start_threads(&lanes->lane[i], params->threads[i]) == -1)
 			goto fail;
 	}
@@ -248,13 +281,17 @@ int lanes_submit(struct lanes *lanes, enum lane which, struct lane_job *job, uin
 	job->deadline_ns = now_ns() + allowed;
 	atomic_init(&job->drop, false);
 	pthread_mutex_lock(&lane->mutex);
-	wait = lane->cost_ns * lane->queue.n / lane->threads_n + work_ns(lane->cost_ns, allowed);
+	wait = lane->cost_ns * lane->queue.n / (lane->threads_n > 0 ? lane->threads_n : 1) +
+	       work_ns(lane->cost_ns, allowed);
 	if (lane->queue.n < lanes->params.queue_max && (lane->queue.n == 0 || wait < allowed)) {
 		queue_push(&lane->queue, job);
-		pthread_cond_signal(&lane->more);
+		if (lane->threads_n > 0)
+			pthread_cond_signal(&lane->more);
 		rc = 0;
 	}
 	pthread_mutex_unlock(&lane->mutex);
+	if (rc == 0 && lane->threads_n == 0)
+		loop_later(lanes->loop, &lane->later, work_on_loop);
 	return rc;
 }
 
@@ -266,7 +303,7 @@ unsigned lanes_waiting(struct lanes *lanes, enum lane which, unsigned *threads)
 	pthread_mutex_lock(&lane->mutex);
 	n = lane->queue.n;
 	pthread_mutex_unlock(&lane->mutex);
-	*threads = lane->threads_n;
+	*threads = lane->threads_n > 0 ? lane->threads_n : 1;
 	return n;
 }
 
@@ -280,6 +317,9 @@ static void stop_lane(struct lane_state *lane)
 	pthread_mutex_unlock(&lane->mutex);
 	for (unsigned i = 0; i < lane->threads_n; i++)
 		pthread_join(lane->threads[i].id, NULL);
+	loop_later_cancel(lane->lanes->loop, &lane->later);
+	if (lane->scratch != NULL)
+		lane->lanes->params.scratch_free(lane->scratch);
 	while ((job = queue_pop(&lane->queue)) != NULL) {
 		job->result = LANE_STOPPED;
 		queue_push(&lane->lanes->finished, job); /* no thread is left to race with */

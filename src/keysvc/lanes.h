@@ -2,6 +2,9 @@
  * lanes.h: threads that do what would hold up the loop. Each lane has a bounded queue and threads of
  * its own, so slow keys do not stand before fast ones. A job is a part of its owner's struct; between
  * lanes_submit() and done() it belongs to the lanes, and done() runs on the loop, once for each job.
+ *
+ * A lane with no threads is worked on by the loop itself, after each turn's input and for LANES_TURN_NS at a
+ * time: where one thread would do, handing each job to it and back costs more than it gains.
  */
 #ifndef KEYSVC_LANES_H
 #define KEYSVC_LANES_H
@@ -11,7 +14,10 @@
 #include "net/loop.h"
 
 enum lane { LANE_FAST, LANE_SLOW, LANES_N };
-enum { LANES_THREADS_MAX = 64 };
+enum {
+	LANES_THREADS_MAX = 64,
+	LANES_TURN_NS = 2000000, /* then the loop looks for what has come meanwhile */
+};
 
 enum lane_result {
 	LANE_DONE, /* work() was called */
@@ -29,13 +35,13 @@ struct lane_job {
 };
 
 struct lanes_params {
-	unsigned threads[LANES_N]; /* 1 to LANES_THREADS_MAX */
+	unsigned threads[LANES_N]; /* up to LANES_THREADS_MAX; 0: the loop */
 	unsigned queue_max; /* jobs that wait, in each lane */
 	void *(*scratch_new)(
 	    unsigned nth); /* in each thread, its number in its lane; NULL: no memory */
 	void (*scratch_free)(void *);
 	void (*work)(void *scratch, struct lane_job *); /* in a thread */
-	void (*done)(void *arg, struct lane_job *); /* on the loop */
+	void (*done)(void *arg, struct lane_job *); /* on the loop, never within lanes_submit() */
 	void *arg;
 };
 

@@ -283,6 +283,38 @@ static void dropped_jobs_come_back_unworked(void **state)
 	fixture_free(f);
 }
 
+/* The fast lane without threads: in order, on the loop, never within submit; the slow one goes on beside it. */
+static void without_threads_the_loop_does_it(void **state)
+{
+	struct fixture *f = fixture_new(0, 1, 1000);
+	static struct job jobs[100], late;
+
+	(void)state;
+	memset(jobs, 0, sizeof(jobs));
+	memset(&late, 0, sizeof(late));
+	for (int i = 0; i < 100; i++) {
+		jobs[i].f = f;
+		assert_int_equal(lanes_submit(f->lanes, LANE_FAST, &jobs[i].lane, 10000), 0);
+	}
+	assert_int_equal(f->done, 0);
+	atomic_store(&jobs[7].lane.drop, true);
+	wait_done(f, 100);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(jobs[i].order, i + 1);
+		assert_int_equal(jobs[i].worked, i != 7);
+		assert_true(i == 7 || pthread_equal(jobs[i].by, pthread_self()));
+	}
+	assert_int_equal(f->results[LANE_DROPPED], 1);
+	/* Left behind at the end: told so. */
+	late.f = f;
+	assert_int_equal(lanes_submit(f->lanes, LANE_FAST, &late.lane, 10000), 0);
+	lanes_free(f->lanes);
+	f->lanes = NULL;
+	assert_int_equal(f->results[LANE_STOPPED], 1);
+	assert_int_equal(late.worked, 0);
+	fixture_free(f);
+}
+
 static void freeing_returns_all_jobs(void **state)
 {
 	struct fixture *f = fixture_new(2, 1, 1000);
@@ -310,6 +342,7 @@ int main(void)
 		cmocka_unit_test(late_jobs_are_not_worked_on),
 		cmocka_unit_test(what_cannot_be_in_time_is_refused),
 		cmocka_unit_test(dropped_jobs_come_back_unworked),
+		cmocka_unit_test(without_threads_the_loop_does_it),
 		cmocka_unit_test(freeing_returns_all_jobs),
 	};
 
