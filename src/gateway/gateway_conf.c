@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/cpus.h"
 #include "gateway/conf_check.h"
 #include "gateway/gateway_conf.h"
 
@@ -572,9 +572,7 @@ static int sites_name(struct gateway_conf *conf)
 
 unsigned gateway_conf_workers(const struct gateway_conf *conf)
 {
-	long n = conf->workers != 0 ? (long)conf->workers : sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = conf->workers != 0 ? (unsigned)conf->workers : cpus_usable();
 
-	if (n < 1)
-		n = 1;
-	return n > GATEWAY_WORKERS_MAX ? GATEWAY_WORKERS_MAX : (unsigned)n;
+	return n > GATEWAY_WORKERS_MAX ? GATEWAY_WORKERS_MAX : n;
 }

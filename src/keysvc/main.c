@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cpus.h"
 #include "base/log.h"
 #include "keysvc/confine.h"
 #include "keysvc/control.h"
@@ -227,7 +228,6 @@ static void start_service(struct keysvc_main *m)
 {
 	static const int list[] = { SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, 0 };
 	const struct keysvc_conf *conf = m->conf;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct keysvc_params params = { .threads = (unsigned)conf->threads,
 		.slow_threads = (unsigned)conf->slow_threads,
 		.queue_max = (uint32_t)conf->queue,
@@ -236,7 +236,8 @@ static void start_service(struct keysvc_main *m)
 		.policy = &m->policy };
 
 	if (params.threads == 0)
-		params.threads = cpus < 1 ? 1 : cpus > 64 ? 64 : (unsigned)cpus;
+		params.threads = cpus_usable() < LANES_THREADS_MAX ? cpus_usable()
+								   : LANES_THREADS_MAX;
 	if ((m->loop = loop_new()) == NULL)
 		fatal(EXIT_RUNTIME, "no event loop");
 	m->signals = signals_new(m->loop, list, on_signal, m);

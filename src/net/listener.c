@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,6 +92,7 @@ struct listener *listener_new(struct loop *loop, int fd,
     void (*failed)(void *arg, int err), void *arg)
 {
 	struct listener *l = calloc(1, sizeof *l);
+	int one = 1;
 
 	if (l == NULL)
 		return NULL;
@@ -101,6 +103,9 @@ struct listener *listener_new(struct loop *loop, int fd,
 	l->arg = arg;
 	l->local.len = sizeof l->local.addr;
 	evutil_make_socket_nonblocking(fd);
+	/* Streams gather their output, so Nagle's wait would only delay the last part. Set here, accepted sockets
+	 * have it from the kernel. Fails on Unix sockets. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	if (getsockname(fd, (struct sockaddr *)&l->local.addr, &l->local.len) != 0)
 		l->local.len = 0;
 	l->event = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, ready_cb, l);

@@ -182,7 +182,6 @@ struct stream *stream_accept(
 
 	if (s == NULL)
 		return NULL;
-	set_nodelay(fd);
 	/* Its first edge comes from the registration, so even this state is reached in a later turn. */
 	s->state = ssl != NULL ? STREAM_HANDSHAKE : STREAM_OPEN;
 	s->writable = true;

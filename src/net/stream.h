@@ -50,7 +50,7 @@ struct stream_events {
 	    void *arg, SSL *, enum reason *); /* one step; NULL: SSL_do_handshake */
 };
 
-/* Accepted descriptor, non-blocking; ssl NULL: plain. events and arg are borrowed until close. With TLS,
+/* Accepted descriptor (of a listener: non-blocking, TCP_NODELAY); ssl NULL: plain. events and arg are borrowed until close. With TLS,
  * the handshake begins in the next turn. NULL: no memory; then fd and SSL are closed. */
 struct stream *stream_accept(struct loop *, int fd, SSL *, const struct stream_events *, void *arg);
 /* Connects; failure comes as closed(REASON_CONNECT) in a later turn. NULL: no memory or no descriptor (SSL freed). */

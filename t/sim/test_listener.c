@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,10 +129,14 @@ static void what_is_accepted_does_not_block_and_knows_its_ends(void **state)
 {
 	struct bed *bed = *state;
 	struct endpoint mine = { .len = sizeof mine.addr };
+	int nodelay = 0;
+	socklen_t len = sizeof nodelay;
 
 	bed_connect(bed, 1);
 	sim_until(bed->loop, bed->accepted_n == 1);
 	assert_true(fcntl(bed->accepted[0], F_GETFL) & O_NONBLOCK);
+	assert_int_equal(getsockopt(bed->accepted[0], IPPROTO_TCP, TCP_NODELAY, &nodelay, &len), 0);
+	assert_true(nodelay);
 	assert_true(fcntl(bed->accepted[0], F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(getsockname(bed->clients[0], (struct sockaddr *)&mine.addr, &mine.len), 0);
 	assert_true(endpoint_equal(&mine, &bed->peer));
