@@ -50,6 +50,7 @@ class Gateway:
     def start(self, seconds=30):
         if self.argv is None:
             self.write()
+        self.killed = False
         self.log = open(self.log_file, "ab")
         self.log_at = self.log.tell()
         self.process = subprocess.Popen(

@@ -19,6 +19,8 @@ def now():
 def new_key(kind):
     if kind == "rsa":
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    if kind == "rsa4096":
+        return rsa.generate_private_key(public_exponent=65537, key_size=4096)
     return ec.generate_private_key(ec.SECP384R1() if kind == "ec384" else ec.SECP256R1())
 
 

@@ -1,0 +1,54 @@
+"""Debian's Redis in place of the cache service, two of them: plain, with a password, by TLS with both."""
+import pytest
+
+from bed import client, conftext, pki as pki_module, redis_server, wait
+
+PASSWORD = "correct-horse"
+WAYS = {"plain": "redis://127.0.0.1:{}", "auth": "redis://127.0.0.1:{}", "tls and auth": "rediss://localhost:{}"}
+
+pytestmark = pytest.mark.skipif(not redis_server.there(), reason="needs redis-tools")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_gateway_keeps_its_sessions_in_it(bed, pki, ctx, way):
+    password = PASSWORD if "auth" in way else None
+    leaf = pki.leaf("localhost", kind="ec") if "tls" in way else None
+    servers = [redis_server.Redis(bed, f"redis{n}", password, leaf) for n in range(2)]
+    more = {"password_file": pki_module.write(f"{bed.folder}/password", PASSWORD.encode() + b"\n", 0o600)} if password else {}
+    if leaf:
+        more["ca_file"] = pki.ca.chain_file
+    site = bed.site(resumption="stateful")
+    g = bed.gateway(conftext.merged(bed.settings(bed.backend(), sites=[site]), {
+        "session_cache": {"servers": [WAYS[way].format(s.port) for s in servers], **more}}))
+
+    def resumes(**options):
+        _, _, session = client.get(g.port, ctx(**options))
+        return client.get(g.port, ctx(**options), session=session)[1][2]
+    for options in ({"version": "1.3"}, {"version": "1.2", "tickets": False}):
+        wait.until(lambda o=options: resumes(**o), 10, "sessions resume", every=0.1)
+        assert sum(resumes(**options) for _ in range(40)) == 40
+    # Each session is kept twice, sealed, and with an end.
+    sizes = [int(s.ask("DBSIZE")) for s in servers]
+    assert min(sizes) > 80, sizes
+    assert 0 < int(servers[0].ask("EVAL", "return redis.call('TTL', redis.call('RANDOMKEY'))", "0")) <= 86400
+    # One is lost: what it held is at the other. Both: all is served in full.
+    servers[0].stop()
+    wait.until(resumes, 5, "the other has them all", every=0.1)
+    assert sum(resumes() for _ in range(20)) == 20
+    servers[1].stop()
+    for _ in range(5):
+        assert client.get(g.port, ctx())[0].status == 200
+    servers[0].start()
+    wait.until(resumes, 5, "one that came back is used again", every=0.1)
+
+
+def test_a_wrong_password_costs_resumption_only_and_is_said(bed, ctx):
+    server = redis_server.Redis(bed, "redis", PASSWORD)
+    wrong = pki_module.write(f"{bed.folder}/password", b"something else\n", 0o600)
+    g = bed.gateway(conftext.merged(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful")]), {
+        "session_cache": {"servers": [f"redis://127.0.0.1:{server.port}"], "password_file": wrong}}))
+    _, _, session = client.get(g.port, ctx())
+    got, facts, _ = client.get(g.port, ctx(), session=session)
+    assert got.status == 200 and not facts[2]
+    wait.until(lambda: "WRONGPASS" in g.output() or "password" in g.output(), 5, "it is said")
+    assert server.ask("DBSIZE") == "0"
