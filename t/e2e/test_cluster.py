@@ -1,6 +1,8 @@
 """A cluster behind a dumb balancer: any client resumes at any gateway, whatever was restarted between."""
+import glob
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -122,13 +124,32 @@ def test_the_caches_hold_no_session_secret(farm, pki, shared, tmp_path):
         assert not proc.search_memory(part.pid, what)[0], part.name
 
 
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def test_dev_cluster_shows_it(build):
     env = {k: v for k, v in os.environ.items() if k != "SSLGW_BUILD"}
-    got = subprocess.run([sys.executable, f"{TOP}/t/cluster", build, "--once", "--clients", "8"], capture_output=True, text=True,
-                         timeout=180, env=env, check=False)
-    assert got.returncode == 0, got.stdout[-3000:] + got.stderr[-3000:]
-    lines = got.stdout.splitlines()
-    assert sum(" resumed, " in line for line in lines) > 20 and not any("FAILED" in line for line in lines)
-    assert any(" made at gw" in line for line in lines)
+    with subprocess.Popen([sys.executable, f"{TOP}/t/cluster", build, "--once", "--clients", "4"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, env=env) as show:
+        said = show.communicate(timeout=180)[0]
+    assert show.returncode == 0, said[-6000:]
+    lines = said.splitlines()
+    row = re.compile(r" +\d+  gw[123] +(resumed, \d\.\d \w+|full, \d\.\d )( made at gw[123])? +(ks[12])?( ks[12])? +\d+$")
+    table = [row.match(x) for x in lines if re.match(r" +\d+  ", x)]
+    assert all(table) and len(table) == 4 * 2 + 3 * 8 * 2 + 4, said  # a line for each visit
+    assert sum(m.group(1).startswith("resumed") for m in table) > 30 and any(m.group(2) for m in table)
+    assert {m.group(3) for m in table if m.group(1).startswith("full")} == {"ks1", "ks2"}
     for kind in KINDS:
-        assert any(f"resumed, {kind}" in line for line in lines), kind
+        assert any(f"resumed, {kind}" in x for x in lines), kind
+    for what in ("kill -9: a gateway", "kill -9: a cache server", "kill -9: a key server"):
+        assert what in said
+    closing = {m.group(1): int(m.group(2)) for m in re.finditer(r"^(\S.*?) {2,}(\d+)", said.split("-" * 78)[1], re.M)}
+    assert closing["clients"] == 16 and closing["their handshakes"] == len(table) and closing["failed"] == 0
+    # Nothing stays: no folder, no process whose configuration lay there.
+    assert not glob.glob(f"/tmp/sslgw-cluster.{show.pid}.*")
+    assert not [p for p in proc.everyone() if f"sslgw-cluster.{show.pid}." in command_line(p)]
