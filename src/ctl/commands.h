@@ -11,6 +11,7 @@ int init_command(const struct command *, int argc, char **argv);
 int pki_command(const struct command *, int argc, char **argv);
 int selftest_command(const struct command *, int argc, char **argv);
 int status_command(const struct command *, int argc, char **argv);
-int daemon_command(const struct command *, int argc, char **argv); /* reload, drain, reopen; status.c */
+int daemon_command(
+    const struct command *, int argc, char **argv); /* reload, drain, reopen; status.c */
 
 #endif

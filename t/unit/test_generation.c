@@ -189,8 +189,7 @@ static void new_ones_are_made_in_time(void **state)
 			assert_memory_not_equal(f->g.at[i].id, f->g.at[j].id, 2);
 	}
 	while (f->g.n < GENERATIONS_MAX)
-		assert_int_equal(
-		    generations_make(&f->g, EPOCH_MADE, now + f->g.n * HOUR, true), 0);
+		assert_int_equal(generations_make(&f->g, EPOCH_MADE, now + f->g.n * HOUR, true), 0);
 	assert_int_equal(generations_make(&f->g, EPOCH_MADE, now + 99 * HOUR, true), -1);
 }
 
