@@ -278,7 +278,7 @@ static const struct wrong {
 			  "name = \"p\"; servers = ( { address = \"b:80\"; } ); } );\n",
 	    5, "pool name \"p\" is given twice, first at gw.conf:4" },
 	/* the rest */
-	{ GOOD "workers = 129;\n", 5, "workers is out of range: 0 to 128" },
+	{ GOOD "workers = 65;\n", 5, "workers is out of range: 0 to 64" },
 	{ GOOD "limits = { head = \"512\"; };\n", 5, "head is out of range: 1K to 64K" },
 	{ GOOD "limits = { body = 0; };\n", 5, "body must be a size with its unit, in quotes" },
 	{ GOOD "timeouts = { idle = \"0\"; };\n", 5, "idle is out of range" },
