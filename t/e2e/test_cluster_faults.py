@@ -1,62 +1,16 @@
 """One of two key servers, or of two caches, is killed, stopped, started again or talks rubbish: nobody notices. All
 key servers gone: full handshakes fail at once, resumptions go on, and all is well again without a restart."""
-import itertools
-import os
 import signal
 import ssl
-import threading
 import time
 
 import pytest
 
 from bed import client, cluster, wait
+from bed.load import Load
 
-CONNECTIONS = int(os.environ.get("SSLGW_FAULT_CONNECTIONS", "150"))  # while the fault lasts
+SETTLED = 2.0  # seconds after which all is as before the fault
 FAULTS = ("kill", "stop", "restart", "rubbish", "silence", "slow")
-
-
-class Load:
-    """Two threads of new and of resumed connections to all gateways in turn; each that fails is kept."""
-
-    def __init__(self, farm, ctx, hosts=("localhost", "stateful.localhost")):
-        self.farm, self.hosts = farm, hosts
-        self.contexts = [ctx(version="1.3"), ctx(version="1.2", tickets=False)]
-        self.failed, self.done, self.resumed, self.longest, self.over = [], 0, 0, 0.0, False
-        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(2)]
-
-    def run(self, number):
-        ports = self.farm.ports()
-        for _ in range(number):
-            next(ports)
-        for n in itertools.count():
-            if self.over:
-                return
-            ctx, host, session = self.contexts[(n + number) % 2], self.hosts[n // 2 % len(self.hosts)], None
-            for _ in range(2):
-                began = time.monotonic()
-                try:
-                    got, facts, session = client.get(next(ports), ctx, sni=host, session=session)
-                    assert got.status == 200
-                    self.resumed += facts[2]
-                except (OSError, AssertionError) as e:
-                    self.failed.append(f"{host}: {e!r} after {time.monotonic() - began:.3f} s")
-                self.done += 1
-                self.longest = max(self.longest, time.monotonic() - began)
-
-    def goes_on(self, n):
-        until = self.done + n
-        wait.until(lambda: self.done >= until, 60, f"{n} more connections")
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        wait.until(lambda: self.done > 4, 10, "the load runs")
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        for t in self.threads:
-            t.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +32,7 @@ def spoil(part, way, fault):
     elif fault == "silence":
         way.silent = True
     else:
-        way.delay = 0.2
+        way.delay = 0.5
 
 
 def mend(part, way):
@@ -111,19 +65,40 @@ def is_well(farm, ctx):
     wait.until(well, 10, "all is well", every=0.1)
 
 
+def during(load, seconds):
+    """(begin, end) of so long a time under the load."""
+    begin = time.monotonic()
+    wait.holds(lambda: all(p.poll() is None for p in load.running), seconds, "the load runs", every=0.1)
+    return begin, time.monotonic()
+
+
+RATES = [pytest.param(30, 1, 1, id="30 each a second"),
+         pytest.param(150, 10, 2, id="150 each a second", marks=[pytest.mark.long, pytest.mark.plain])]
+
+
+@pytest.mark.parametrize("rate, seconds, processes", RATES)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("service", ["keys", "caches"])
-def test_one_of_two_servers_fails_and_nobody_notices(whole, ctx, service, fault):
+def test_one_of_two_servers_fails_and_nobody_notices(whole, pki, ctx, service, fault, rate, seconds, processes):
+    """So many full and as many resumed handshakes, each with a request: none fails, those who come back resume, and
+    soon it takes no longer than before."""
     is_well(whole, ctx)
     part, way = (whole.keys[0], whole.key_ways[0]) if service == "keys" else (whole.caches[0], whole.cache_ways[0])
-    with Load(whole, ctx) as load:
+    with Load([g.port for g in whole.gateways], pki.ca.chain_file, rate, processes=processes) as load:
+        before = during(load, seconds)
+        begin = time.monotonic()
         spoil(part, way, fault)
-        load.goes_on(CONNECTIONS)
+        during(load, SETTLED - (time.monotonic() - begin))
+        after = during(load, seconds)
         mend(part, way)
-        load.goes_on(CONNECTIONS // 3)
-    assert not load.failed, f"{len(load.failed)} of {load.done} failed: {load.failed[:5]}"
-    assert load.done > 20 and load.resumed > load.done / 4, f"{load.resumed} of {load.done} resumed"
-    assert load.longest < 3
+        during(load, 0.5)
+    share, normal, then = load.resumed_share(), load.p99(*before), load.p99(*after)
+    told = f"{len(load.all)} handshakes, resumed {share:.3f}, p99 {normal * 1e3:.1f} ms before, {then * 1e3:.1f} ms after"
+    print(told)
+    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.failed[:5]}"
+    assert share >= 0.99, told
+    assert then <= max(1.5 * normal, normal + 0.05), told
+    assert max(h.took for h in load.all) < 3
 
 
 def full_handshake(port, ctx):
@@ -186,18 +161,18 @@ def test_without_caches_handshakes_are_full(whole, ctx):
     wait.until(resumes, 5, "sessions are kept again", every=0.1)
 
 
-def test_a_reload_takes_other_servers_and_a_renewed_identity(whole, ctx):
+def test_a_reload_takes_other_servers_and_a_renewed_identity(whole, pki, ctx):
     is_well(whole, ctx)
     gateway = whole.gateways[0]
     former = dict(gateway.settings)
-    with Load(whole, ctx) as load:
+    with Load([g.port for g in whole.gateways], pki.ca.chain_file, 30) as load:
         whole.ids.run("issue", whole.ids.folder, "gw1", "--role", "gateway", "--force")
         gateway.write({**former, "key_service": {**former["key_service"], "servers": former["key_service"]["servers"][1:]}})
         gateway.process.send_signal(signal.SIGHUP)
         wait.until(lambda: "reload done" in gateway.output(), 20, "the reload")
         whole.keys[0].kill()
-        load.goes_on(50)
-    assert not load.failed, f"{len(load.failed)} of {load.done} failed: {load.failed[:5]}"
+        during(load, 1.5)
+    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.failed[:5]}"
     mend(whole.keys[0], whole.key_ways[0])
     gateway.write(former)
     gateway.process.send_signal(signal.SIGHUP)
