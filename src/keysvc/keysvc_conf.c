@@ -9,9 +9,9 @@
 #include "crypto/generation.h"
 #include "keysvc/epochs.h"
 #include "keysvc/lanes.h"
-#include "keysvc/network.h"
 #include "keysvc/policy.h"
 #include "net/endpoint.h"
+#include "net/network.h"
 #include "proc/privileges.h"
 
 #include "base/poison.h"

@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "keysvc/keystore.h"
 #include "keysvc/keysvc_conf.h"
-#include "keysvc/network.h"
+#include "net/network.h"
 #include "net/service.h"
 
 /* Bits, in the order of the option's values; the last ones are no values of it. Ping needs none. */

@@ -1,7 +1,7 @@
 /*
  * network.c: see network.h. Called for the configuration, and for each caller.
  */
-#include "keysvc/network.h"
+#include "net/network.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,8 +1,9 @@
 /*
- * network.h: "10.0.0.0/8": is an address in it? v4-mapped addresses count as v4.
+ * network.h: "10.0.0.0/8": is an address in it? v4-mapped addresses count as v4. Whoever may ask the key
+ * service, and whose word about a client counts, is told so.
  */
-#ifndef KEYSVC_NETWORK_H
-#define KEYSVC_NETWORK_H
+#ifndef NET_NETWORK_H
+#define NET_NETWORK_H
 
 #include "net/endpoint.h"
 
