@@ -38,6 +38,8 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	    FAULT_CLIENT)                                                                          \
 	X(REASON_TLS_RENEGOTIATION, "tls_renegotiation", "renegotiation or too many KeyUpdates",   \
 	    FAULT_CLIENT)                                                                          \
+	X(REASON_PROXY_HEADER, "proxy_header", "no PROXY header, or a broken one", FAULT_CLIENT)   \
+	X(REASON_PROXY_UNTRUSTED, "proxy_untrusted", "no proxy of trusted_proxies", FAULT_CLIENT)  \
 	X(REASON_PLAIN_ON_TLS, "plain_on_tls", "plain HTTP on the TLS port", FAULT_CLIENT)         \
 	X(REASON_KEY_SERVICE, "key_service", "no key service answered", FAULT_SERVICE)             \
 	X(REASON_KEY_REFUSED, "key_refused", "the key service refused to sign", FAULT_SERVICE)     \

@@ -25,7 +25,8 @@ struct clientcert {
 };
 
 struct client {
-	struct endpoint peer, local;
+	struct endpoint peer, local; /* of the socket, or as a PROXY header has them */
+	bool trusted; /* peer is a trusted proxy: what it says of its clients counts */
 	char peer_text
 	    [CLIENT_PEER_TEXT_MAX]; /* peer's host; may be "": then each request writes it anew */
 	int listener_mode; /* enum listener_mode */

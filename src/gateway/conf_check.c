@@ -9,6 +9,7 @@
 #include "net/endpoint.h"
 
 #include "gateway/conf_check.h"
+#include "gateway/conf_clients.h"
 
 #include "base/poison.h"
 
@@ -44,10 +45,7 @@ void conf_check(const struct gateway_conf *conf, struct conf_errors *errors)
 	check_pools(conf, errors);
 	check_used_pools(conf, errors);
 	conf_check_services(conf, errors);
-	if (conf->access_log.format != NULL && strcmp(conf->access_log.format, "combined") != 0)
-		conf_reject(errors, &conf->access_log.format,
-		    "format cannot be \"%s\": write format = \"combined\";",
-		    conf->access_log.format);
+	conf_check_clients(conf, errors);
 	/* The last, and only where all else is well: often the routes are there and misspelt. */
 	if (conf_errors_n(errors) == 0)
 		check_routed(conf, errors);

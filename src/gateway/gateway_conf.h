@@ -13,6 +13,8 @@
 #include "proc/adminconf.h"
 
 enum listener_mode { LISTENER_TLS, LISTENER_REDIRECT, LISTENER_PLAIN };
+/* A listening socket's kind: its mode, and with a bit whether PROXY headers come. */
+enum { LISTENER_PROXIED = 0x10, LISTENER_MODE = 0x0f };
 enum tls_profile { TLS_PROFILE_MODERN, TLS_PROFILE_INTERMEDIATE, TLS_PROFILE_LEGACY };
 enum tls_version { TLS_VERSION_DEFAULT, TLS_VERSION_1_2, TLS_VERSION_1_3 }; /* "default|1.2|1.3" */
 enum resumption { RESUME_TICKETS, RESUME_STATEFUL, RESUME_OFF };
@@ -30,6 +32,7 @@ enum headers_profile {
 struct listener_conf {
 	char *address; /* "*:443", "[::]:443", "127.0.0.1:0", "unix:/path" */
 	int mode; /* enum listener_mode */
+	bool proxy_protocol; /* a PROXY header comes first */
 };
 
 struct route_conf {
@@ -77,6 +80,7 @@ struct pool_conf {
 		struct server_conf *at;
 		size_t n;
 	} servers;
+	int proxy_protocol; /* to its servers: 0, or the version */
 	uint64_t connect_timeout, answer_timeout, idle_timeout; /* ms */
 	int64_t idle_connections; /* kept to a server, a worker */
 	int balance; /* enum balance */
@@ -100,6 +104,7 @@ struct gateway_conf {
 		struct listener_conf *at;
 		size_t n;
 	} listeners;
+	struct conf_strings trusted_proxies; /* networks, "unix:" */
 	struct {
 		struct site_conf *at;
 		size_t n;
@@ -131,10 +136,14 @@ struct gateway_conf {
 		uint64_t head; /* bytes */
 		int64_t fields;
 		uint64_t body; /* 0: none */
+		uint64_t body_rate; /* bytes a second, at least; 0: any */
+		int64_t connections_per_client; /* a worker; 0: no limit */
+		uint64_t handshakes_per_client; /* a second, a worker; 0: no limit */
 	} limits;
 	struct {
-		char *file; /* a path, "stderr", NULL: none */
-		char *format; /* "combined" */
+		char *file; /* a path, "stderr", "syslog:/dev/log"; NULL: none */
+		char *format; /* "combined", "json", or text with %{variables} */
+		bool connections; /* those without a request get a line, too */
 	} access_log;
 	struct adminconf admin;
 	char *

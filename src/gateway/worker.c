@@ -27,6 +27,7 @@
 #include "gateway/services.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
+#include "gateway/trusted.h"
 #include "net/listener.h"
 #include "proc/channel.h"
 #include "proc/privileges.h"
@@ -354,7 +355,8 @@ static void make_rooms(struct worker_process *p)
 	w->exchanges = exchanges_new(w);
 	w->conns = conns_new(w);
 	w->log = accesslog_new(w);
-	if (w->exchanges == NULL || w->conns == NULL)
+	w->trusted = trusted_new(&w->conf->trusted_proxies);
+	if (w->exchanges == NULL || w->conns == NULL || w->trusted == NULL)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
 }
 
@@ -365,6 +367,7 @@ static void unmake_rooms(struct worker_process *p)
 	conns_free(w->conns);
 	exchanges_free(w->exchanges);
 	accesslog_free(w->log);
+	trusted_free(w->trusted);
 	sitectxs_free(w->tls);
 	secrets_free(w->secrets);
 	keycheck_free(p->keycheck);

@@ -63,6 +63,7 @@ struct worker {
 	struct pools *pools; /* gateway/origin */
 	struct exchanges *exchanges; /* gateway/exchange: free list, scratch, budget of retries */
 	struct accesslog *log;
+	struct trusted *trusted; /* proxies */
 	struct conns *conns; /* gateway/front */
 	bool draining;
 };

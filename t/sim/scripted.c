@@ -94,6 +94,13 @@ struct upstream *pool_take(
 	return up;
 }
 
+void upstream_for(struct upstream *up, const struct endpoint *client, const struct endpoint *local)
+{
+	(void)up;
+	(void)client;
+	(void)local;
+}
+
 struct origin *upstream_origin(struct upstream *up, const struct origin_events *events, void *arg)
 {
 	up->origin = (struct origin){ &origin_ops, events, arg };

@@ -56,6 +56,7 @@ static struct bench *bench(void)
 		.client = &b.client,
 		.site = &b.site,
 		.peer = bytes_str("192.0.2.7"),
+		.real = bytes_str("192.0.2.7"),
 		.id = bytes_str(ID),
 	};
 	return &b;

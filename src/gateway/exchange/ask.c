@@ -46,6 +46,7 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 	exchange_state_set(x, EXCHANGE_ASKING);
 	x->reason = REASON_NONE;
 	x->server = upstream_server_text(x->upstream);
+	upstream_for(x->upstream, &x->client->peer, &x->client->local);
 	x->origin = upstream_origin(x->upstream, &exchange_origin_events, x);
 	x->origin->ops->start(x->origin, &request);
 	if (x->held_len > 0 &&

@@ -19,7 +19,8 @@
 
 static struct exchange *begin(struct worker *, struct front *, const struct client *);
 static void request_id(struct exchanges *, char to[static HEADERS_ID_LEN]);
-static int request_build(struct exchange *, const struct head *);
+static void believe(struct exchange *, const struct forwarded *);
+static int request_build(struct exchange *, const struct head *, const struct forwarded *said);
 static void method_set(struct exchange *, const struct head *);
 static void hold(struct exchange *, struct bytes);
 static enum flow wait_with(struct exchange *);
@@ -51,17 +52,20 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
     const struct client *client, const struct head *head)
 {
 	struct exchange *x = begin(worker, front, client);
+	struct forwarded said;
 	struct route route;
 
 	if (x == NULL)
 		return NULL;
+	forwarded_read(&said, worker->trusted, client, head);
+	believe(x, &said);
 	method_set(x, head);
 	x->minor = head->minor;
 	x->body_follows = head->body != BODY_NONE;
 	x->chunked = head->body == BODY_CHUNKED;
 	route_choose(&route, worker, client, head);
 	x->site = route.site;
-	if (request_build(x, head) == -1) {
+	if (request_build(x, head, &said) == -1) {
 		exchange_over(x);
 		return NULL;
 	}
@@ -182,6 +186,7 @@ static struct exchange *begin(
 	else
 		endpoint_host_text(&client->peer, x->peer, sizeof(x->peer));
 	request_id(all, x->id);
+	x->id_len = HEADERS_ID_LEN;
 	counter_add(worker->counters.requests, 1);
 	counter_add(worker->counters.requests_open, 1);
 	retry_budget_request(&all->budget, loop_now_ms(worker->loop) / 1000);
@@ -199,15 +204,32 @@ static void request_id(struct exchanges *all, char to[static HEADERS_ID_LEN])
 		to[i] = "0123456789abcdef"[next & 15];
 }
 
-/* Into the exchange's own place, or into the heap. */
-static int request_build(struct exchange *x, const struct head *head)
+/* Whose request it is, and its name, as a trusted proxy has them. */
+static void believe(struct exchange *x, const struct forwarded *said)
 {
+	if (said->real[0] != '\0')
+		strlcpy(x->peer, said->real, sizeof(x->peer));
+	if (said->id.len > 0 && said->id.len <= sizeof(x->id)) {
+		memcpy(x->id, said->id.at, said->id.len);
+		x->id_len = said->id.len;
+	}
+}
+
+/* Into the exchange's own place, or into the heap. */
+static int request_build(struct exchange *x, const struct head *head, const struct forwarded *said)
+{
+	char made[EXCHANGE_PEER_MAX];
+	const char *hop = x->client->peer_text[0] != '\0'
+			      ? x->client->peer_text
+			      : endpoint_host_text(&x->client->peer, made, sizeof(made));
 	struct headers_facts facts = {
 		.head = head,
 		.client = x->client,
 		.site = x->site,
-		.peer = bytes_str(x->peer),
-		.id = bytes_of(x->id, sizeof(x->id)),
+		.peer = bytes_str(hop),
+		.real = bytes_str(x->peer),
+		.id = bytes_of(x->id, x->id_len),
+		.said = said,
 	};
 	struct writer w = writer_of(x->head, x->head_cap);
 

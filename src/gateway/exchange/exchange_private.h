@@ -83,8 +83,9 @@ struct exchange {
 	struct origin_answer answer;
 	char date[WRITE_DATE_SIZE]; /* of the answer */
 
-	char id[HEADERS_ID_LEN];
-	char peer[EXCHANGE_PEER_MAX];
+	char id[FORWARDED_ID_MAX];
+	size_t id_len;
+	char peer[EXCHANGE_PEER_MAX]; /* the client's, as far as it is known */
 	uint8_t *head; /* the built request: first, or heap */
 	size_t head_cap, head_len;
 	uint8_t first[EXCHANGE_HEAD_BYTES];

@@ -144,15 +144,20 @@ static void write_framing(struct writer *w, const struct head *head, struct head
 
 static void write_forwarded(struct writer *w, const struct headers_facts *f)
 {
+	const struct forwarded *said = f->said;
 	const struct head *head = f->head;
+	bool tls = f->client->version != NULL;
 
-	FIELDS_WRITE_ONE(w, "X-Forwarded-For", f->peer);
-	FIELDS_WRITE_ONE(
-	    w, "X-Forwarded-Proto", bytes_str(f->client->version != NULL ? "https" : "http"));
+	forwarded_write_for(w, said, f->peer);
+	FIELDS_WRITE_ONE(w, "X-Forwarded-Proto",
+	    said != NULL && said->proto.len > 0 ? said->proto : bytes_str(tls ? "https" : "http"));
 	if (head->authority.at != NULL)
 		FIELDS_WRITE_ONE(w, "X-Forwarded-Host", head->authority);
-	FIELDS_WRITE_NUMBER(w, "X-Forwarded-Port", endpoint_port(&f->client->local));
-	FIELDS_WRITE_ONE(w, "X-Real-IP", f->peer);
+	if (said != NULL && said->port.len > 0)
+		FIELDS_WRITE_ONE(w, "X-Forwarded-Port", said->port);
+	else
+		FIELDS_WRITE_NUMBER(w, "X-Forwarded-Port", endpoint_port(&f->client->local));
+	FIELDS_WRITE_ONE(w, "X-Real-IP", f->real);
 	FIELDS_WRITE_ONE(w, "X-Request-ID", f->id);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "gateway/client.h"
+#include "gateway/exchange/forwarded.h"
 #include "gateway/sites.h"
 #include "http/head.h"
 
@@ -17,8 +18,10 @@ struct headers_facts {
 	const struct head *head;
 	const struct client *client;
 	const struct site *site; /* its profiles; its name where the client sent no Host */
-	struct bytes peer; /* the client's address as text */
-	struct bytes id; /* of the request; HEADERS_ID_LEN hex digits */
+	struct bytes peer; /* the address of the connection's other end as text */
+	struct bytes real; /* the client's: the same, or as trusted proxies say */
+	struct bytes id; /* of the request; HEADERS_ID_LEN hex digits, or as a trusted proxy says */
+	const struct forwarded *said; /* by a trusted proxy; may be NULL */
 };
 
 /* Where in the written request these stand, for the access log. */

@@ -19,7 +19,7 @@ void exchange_answer(struct exchange *x, uint16_t status, enum reason reason)
 	x->reason = reason;
 	origin_answer_init(
 	    a, x->worker->loop, x->worker->exchanges->own, status, &exchange_origin_events, x);
-	write_error_page(&page, status, bytes_of(x->id, sizeof(x->id)));
+	write_error_page(&page, status, bytes_of(x->id, x->id_len));
 	a->body_len = page.ok ? writer_len(&page) : 0;
 	origin_answer_field(a, "Content-Type", bytes_str("text/html; charset=utf-8"));
 	origin_answer_field(a, "Cache-Control", bytes_str("no-store"));

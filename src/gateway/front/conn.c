@@ -1,6 +1,7 @@
 /*
- * conn.c: from accept to conn_close(). Its order: limits, then (TLS) the handshake with its deadline,
- * then the front that speaks the client's protocol. Closing tells the front, ends the handshake
+ * conn.c: from accept to conn_close(). Its order: limits, then (where a proxy is before us) the header
+ * that says who the client is and (TLS) the handshake, both within the handshake's deadline, then the
+ * front that speaks the client's protocol. Closing tells the front, ends the handshake
  * wherever it is, closes the stream; the memory goes after the turn.
  */
 #include "gateway/front/conn.h"
@@ -17,7 +18,9 @@
 #include "base/log.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
+#include "gateway/trusted.h"
 #include "gateway/worker.h"
+#include "net/proxied.h"
 
 #include "base/poison.h"
 
@@ -33,11 +36,13 @@ enum {
 
 struct conn {
 	struct worker *worker;
-	struct stream *stream;
+	struct proxied *proxied; /* the PROXY header is awaited on fd; else NULL */
+	int fd; /* until the stream has it; -1 */
+	struct stream *stream; /* NULL: before that */
 	struct handshake *handshake; /* NULL: plain, or done */
 	struct front_conn *front; /* NULL: handshake */
 	struct client client;
-	struct deadline deadline; /* of the handshake */
+	struct deadline deadline; /* of PROXY header and handshake */
 	struct later gone, glitch;
 	unsigned post_handshake; /* messages */
 	bool closed, idle;
@@ -150,6 +155,11 @@ void conn_close(struct conn *c, enum reason why)
 		handshake_free(c->handshake);
 		c->handshake = NULL;
 	}
+	proxied_cancel(c->proxied);
+	c->proxied = NULL;
+	if (c->fd != -1)
+		close(c->fd);
+	c->fd = -1;
 	if (c->front != NULL) {
 		struct front_conn *front = c->front;
 
@@ -277,12 +287,12 @@ static void on_wake(void *arg)
 	stream_wake(c->stream);
 }
 
-static void handshake_too_long(struct deadline *deadline)
+static void too_long(struct deadline *deadline)
 {
 	struct conn *c = CONTAINER_OF(deadline, struct conn, deadline);
 
-	if (handshake_expire(c->handshake))
-		deadline_set(c->worker->loop, &c->deadline, CONN_EXPIRED_MS, handshake_too_long);
+	if (c->handshake != NULL && handshake_expire(c->handshake))
+		deadline_set(c->worker->loop, &c->deadline, CONN_EXPIRED_MS, too_long);
 	else
 		conn_close(c, REASON_HANDSHAKE_TIMEOUT);
 }
@@ -298,46 +308,110 @@ static int admit(struct worker *w)
 	return -1;
 }
 
+static void set_addresses(struct conn *c, const struct endpoint *peer, const struct endpoint *local)
+{
+	c->client.peer = *peer;
+	endpoint_host_text(peer, c->client.peer_text, sizeof c->client.peer_text);
+	c->client.local = *local;
+	c->client.trusted = trusted_holds(c->worker->trusted, peer);
+}
+
 static struct conn *conn_new(
     struct worker *w, int mode, int fd, const struct endpoint *peer, const struct endpoint *local)
 {
 	struct conn *c = calloc(1, sizeof *c);
-	SSL *ssl = NULL;
 
-	if (c == NULL) {
-		close(fd);
+	if (c == NULL)
 		return NULL;
-	}
 	c->worker = w;
-	c->client.peer = *peer;
-	endpoint_host_text(peer, c->client.peer_text, sizeof c->client.peer_text);
-	c->client.local = *local;
+	c->fd = fd;
+	set_addresses(c, peer, local);
 	c->client.listener_mode = mode;
 	c->client.site = sites_default(w->sites);
 	c->client.verify = "NONE";
-	if (mode == LISTENER_TLS) {
-		c->handshake = handshake_new(w, on_wake, c, &ssl);
-		if (c->handshake == NULL) {
-			close(fd);
-			free(c);
-			return NULL;
-		}
-	}
-	/* On failure the stream frees the SSL, which the handshake still needs for its own end. */
-	if (ssl != NULL)
-		SSL_up_ref(ssl);
-	c->stream = stream_accept(w->loop, fd, ssl, &conn_events, c);
-	if (c->stream == NULL) {
-		handshake_free(c->handshake);
-		free(c);
-		c = NULL;
-	}
-	SSL_free(ssl);
+	TAILQ_INSERT_TAIL(&w->conns->all, c, link);
+	w->conns->open++;
+	counter_add(w->counters.connections, 1);
+	counter_add(w->counters.connections_open, 1);
 	return c;
 }
 
+/* The descriptor becomes a stream: whatever came before the client's own bytes has been read. 0, -1. */
+static int open_stream(struct conn *c)
+{
+	int fd = c->fd;
+	SSL *ssl = NULL;
+
+	if (c->client.listener_mode == LISTENER_TLS) {
+		c->handshake = handshake_new(c->worker, on_wake, c, &ssl);
+		if (c->handshake == NULL)
+			return -1;
+		counter_add(c->worker->counters.handshakes_open, 1);
+		/* On failure the stream frees the SSL, which the handshake still needs for its own end. */
+		SSL_up_ref(ssl);
+	}
+	c->fd = -1;
+	c->stream = stream_accept(c->worker->loop, fd, ssl, &conn_events, c);
+	if (c->stream == NULL && c->handshake != NULL) {
+		handshake_free(c->handshake);
+		c->handshake = NULL;
+		counter_sub(c->worker->counters.handshakes_open, 1);
+	}
+	SSL_free(ssl);
+	return c->stream != NULL ? 0 : -1;
+}
+
+/* Who the client is stands. */
+static void begin(struct conn *c)
+{
+	if (open_stream(c) != 0) {
+		conn_close(c, REASON_MEMORY);
+		return;
+	}
+	if (c->handshake != NULL) {
+		if (!deadline_is_set(&c->deadline))
+			deadline_set(c->worker->loop, &c->deadline,
+			    c->worker->conf->timeouts.handshake, too_long);
+		return;
+	}
+	deadline_clear(c->worker->loop, &c->deadline);
+	speak(c);
+}
+
+static void on_proxied(void *arg, enum reason why, const struct proxied_addresses *said)
+{
+	struct conn *c = arg;
+
+	c->proxied = NULL;
+	if (why != REASON_NONE) {
+		if (why == REASON_PROXY_HEADER)
+			log_info("%s: %s", c->client.peer_text, reason_text(why));
+		conn_close(c, why);
+		return;
+	}
+	if (!said->local)
+		set_addresses(c, &said->from, &said->to);
+	begin(c);
+}
+
+/* Anybody could write such a header: only a proxy that we know is asked for it. */
+static void await_header(struct conn *c)
+{
+	if (!c->client.trusted) {
+		log_debug("%s: %s", c->client.peer_text, reason_text(REASON_PROXY_UNTRUSTED));
+		conn_close(c, REASON_PROXY_UNTRUSTED);
+		return;
+	}
+	c->proxied = proxied_read(c->worker->loop, c->fd, on_proxied, c);
+	if (c->proxied == NULL)
+		conn_close(c, REASON_MEMORY);
+	else
+		deadline_set(
+		    c->worker->loop, &c->deadline, c->worker->conf->timeouts.handshake, too_long);
+}
+
 void conn_accept(
-    struct worker *w, int mode, int fd, const struct endpoint *peer, const struct endpoint *local)
+    struct worker *w, int kind, int fd, const struct endpoint *peer, const struct endpoint *local)
 {
 	struct conn *c;
 
@@ -345,21 +419,15 @@ void conn_accept(
 		close(fd);
 		return;
 	}
-	c = conn_new(w, mode, fd, peer, local);
+	c = conn_new(w, kind & LISTENER_MODE, fd, peer, local);
 	if (c == NULL) {
 		counter_add(w->counters.reasons[REASON_MEMORY], 1);
-		return;
+		close(fd);
+	} else if (kind & LISTENER_PROXIED) {
+		await_header(c);
+	} else {
+		begin(c);
 	}
-	TAILQ_INSERT_TAIL(&w->conns->all, c, link);
-	w->conns->open++;
-	counter_add(w->counters.connections, 1);
-	counter_add(w->counters.connections_open, 1);
-	if (c->handshake == NULL) {
-		speak(c);
-		return;
-	}
-	counter_add(w->counters.handshakes_open, 1);
-	deadline_set(w->loop, &c->deadline, w->conf->timeouts.handshake, handshake_too_long);
 }
 
 void conns_drain(struct worker *w, void (*drained)(void *arg), void *arg)

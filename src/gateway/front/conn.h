@@ -28,9 +28,9 @@ struct front_conn {
 
 struct conns *conns_new(struct worker *);
 void conns_free(struct conns *);
-/* mode: enum listener_mode. fd is owned. */
+/* kind: enum listener_mode, and LISTENER_PROXIED. fd is owned. */
 void conn_accept(
-    struct worker *, int mode, int fd, const struct endpoint *peer, const struct endpoint *local);
+    struct worker *, int kind, int fd, const struct endpoint *peer, const struct endpoint *local);
 void conn_close(struct conn *, enum reason);
 void conns_drain(
     struct worker *, void (*drained)(void *arg), void *arg); /* no front is left after */

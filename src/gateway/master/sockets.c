@@ -20,7 +20,7 @@
 
 struct address {
 	char *text; /* as configured */
-	int mode;
+	int mode; /* with LISTENER_PROXIED */
 	struct endpoint at; /* with the port that was picked */
 	int *fds; /* one a slot; a Unix socket is the same for all */
 };
@@ -166,7 +166,8 @@ struct sockets *sockets_open(const struct gateway_conf *conf, unsigned slots,
 		struct address *a = &set->addresses[i];
 
 		a->text = strdup(conf->listeners.at[i].address);
-		a->mode = conf->listeners.at[i].mode;
+		a->mode = conf->listeners.at[i].mode |
+			  (conf->listeners.at[i].proxy_protocol ? LISTENER_PROXIED : 0);
 		a->fds = malloc(slots * sizeof *a->fds);
 		if (a->text == NULL || a->fds == NULL) {
 			failed = true;
@@ -250,6 +251,7 @@ void sockets_print(const struct sockets *set, FILE *out)
 
 	for (size_t i = 0; i < set->n; i++)
 		fprintf(out, " %s%s",
-		    set->addresses[i].mode == LISTENER_TLS ? "https://" : "http://",
+		    (set->addresses[i].mode & LISTENER_MODE) == LISTENER_TLS ? "https://"
+									     : "http://",
 		    endpoint_text(&set->addresses[i].at, text, sizeof text));
 }

@@ -21,7 +21,8 @@ void sockets_free(struct sockets *); /* closes what is not shared with a later o
 size_t sockets_listeners(const struct sockets *); /* as many as conf's, in their order */
 unsigned sockets_slots(const struct sockets *);
 int sockets_fd(const struct sockets *, size_t listener, unsigned slot); /* stays the sockets' */
-int sockets_mode(const struct sockets *, size_t listener); /* enum listener_mode */
+int sockets_mode(
+    const struct sockets *, size_t listener); /* enum listener_mode, and LISTENER_PROXIED */
 int sockets_listen(const struct sockets *, size_t listener, unsigned slot); /* 0, -1: errno */
 /* Unix sockets' files, at the end; kept (may be NULL): but for those that it has too. */
 void sockets_unlink(const struct sockets *, const struct sockets *kept);

@@ -12,6 +12,7 @@
 
 #include "base/counters.h"
 #include "gateway/worker.h"
+#include "net/proxied.h"
 
 #include "base/poison.h"
 
@@ -96,7 +97,7 @@ void upstream_release(struct upstream *up, enum upstream_fate fate)
 		server_failed(server, up->state == UPSTREAM_CONNECTING, loop_now_ms(worker->loop));
 	else if (fate == UPSTREAM_STALE)
 		server_stale(server, loop_now_ms(worker->loop));
-	if (fate == UPSTREAM_REUSE &&
+	if (fate == UPSTREAM_REUSE && server->pool->conf->proxy_protocol == 0 &&
 	    server->idle_n < (size_t)server->pool->conf->idle_connections && !worker->draining) {
 		up->idle_since = loop_now_ms(worker->loop);
 		state_set(up, UPSTREAM_IDLE);
@@ -127,6 +128,19 @@ struct origin *upstream_origin(
 	up->http1.origin.events = origin_events;
 	up->http1.origin.arg = arg;
 	return &up->http1.origin;
+}
+
+void upstream_for(struct upstream *up, const struct endpoint *client, const struct endpoint *local)
+{
+	int version = up->server->pool->conf->proxy_protocol;
+	uint8_t header[PROXIED_HEADER_MAX];
+	struct iovec iov = { header, 0 };
+
+	if (version == 0)
+		return;
+	/* It leaves with the request, as soon as the connection is open. */
+	iov.iov_len = proxied_write(version, client, local, header);
+	(void)stream_write(up->stream, &iov, 1);
 }
 
 unsigned upstream_server_index(const struct upstream *up)

@@ -36,7 +36,7 @@ def context(pki, *, version=None, low=None, high=None, ciphers=None, group=None,
 class Client:
     """One connection; verified unless its context says otherwise."""
 
-    def __init__(self, port, ctx, sni="localhost", session=None, timeout=15, rcvbuf=None, handshake=True, source=None):
+    def __init__(self, port, ctx, sni="localhost", session=None, timeout=15, rcvbuf=None, handshake=True, source=None, before=b""):
         self.sni = sni
         self.tcp = socket.socket()
         if rcvbuf:
@@ -47,6 +47,8 @@ class Client:
         self.tcp.connect(("127.0.0.1", port))
         self.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port = self.tcp.getsockname()[1]
+        if before:
+            self.tcp.sendall(before)
         try:
             self.tls = ctx.wrap_socket(self.tcp, server_hostname=sni, session=session, do_handshake_on_connect=handshake)
         except BaseException:

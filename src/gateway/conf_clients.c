@@ -1,0 +1,42 @@
+/*
+ * conf_clients.c: checks of gateway.conf: which proxies are trusted, and whether anybody could connect
+ * where only they may; the access log.
+ */
+#include "gateway/conf_clients.h"
+
+#include <string.h>
+
+#include "gateway/trusted.h"
+
+#include "base/poison.h"
+
+static void check_trusted(const struct gateway_conf *conf, struct conf_errors *errors)
+{
+	const struct conf_strings *trusted = &conf->trusted_proxies;
+
+	for (size_t i = 0; i < trusted->n; i++) {
+		if (trusted_valid(trusted->at[i]))
+			continue;
+		conf_reject(errors, trusted,
+		    "trusted_proxies: \"%s\" is no network: write \"10.0.0.0/8\", \"10.0.0.7\", "
+		    "\"2001:db8::/32\" (behind the prefix all bits are 0), or \"unix:\"",
+		    trusted->at[i]);
+	}
+	for (size_t i = 0; i < conf->listeners.n; i++) {
+		const struct listener_conf *l = &conf->listeners.at[i];
+
+		if (l->proxy_protocol && trusted->n == 0)
+			conf_reject(errors, &l->proxy_protocol,
+			    "nobody could connect here: a PROXY header is taken from "
+			    "trusted_proxies only: add trusted_proxies = [ \"10.0.0.0/8\" ];");
+	}
+}
+
+void conf_check_clients(const struct gateway_conf *conf, struct conf_errors *errors)
+{
+	check_trusted(conf, errors);
+	if (conf->access_log.format != NULL && strcmp(conf->access_log.format, "combined") != 0)
+		conf_reject(errors, &conf->access_log.format,
+		    "format cannot be \"%s\": write format = \"combined\";",
+		    conf->access_log.format);
+}
