@@ -85,6 +85,11 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	X(REASON_BODY_SIZE, "body_size", "request body too large", FAULT_CLIENT)                   \
 	X(REASON_EXPECT, "expect", "unknown expectation", FAULT_CLIENT)                            \
 	X(REASON_NO_ROUTE, "no_route", "no route for this path", FAULT_OPERATOR)                   \
+	X(REASON_NO_FILE, "no_file", "no file of that name is served", FAULT_CLIENT)               \
+	X(REASON_FILE_ACCESS, "file_access", "the workers' user may not read the file",            \
+	    FAULT_OPERATOR)                                                                        \
+	X(REASON_FILE_IO, "file_io", "the file or its folder cannot be read", FAULT_OPERATOR)      \
+	X(REASON_FILE_SHRANK, "file_shrank", "the file shrank while it was sent", FAULT_OPERATOR)  \
 	X(REASON_NO_SERVER, "no_server", "no server of the pool can be used", FAULT_BACKEND)       \
 	X(REASON_POOL_BUSY, "pool_busy", "all connections of the pool are in use", FAULT_BACKEND)  \
 	X(REASON_QUEUE_FULL, "queue_full", "the pool's queue is full", FAULT_BACKEND)              \

@@ -10,6 +10,7 @@
 
 #include "gateway/conf_check.h"
 #include "gateway/conf_clients.h"
+#include "gateway/conf_files.h"
 
 #include "base/poison.h"
 
@@ -184,6 +185,18 @@ static void check_host(char *const *name, struct conf_errors *errors)
 		    "\"%s\" is too wide: at least two labels must follow \"*.\"", *name);
 }
 
+/* Who answers it: one of the two. */
+static void check_answer(const struct route_conf *r, struct conf_errors *errors)
+{
+	if (r->pool == NULL && r->files == NULL)
+		conf_reject(errors, r,
+		    "a route that nothing answers: add pool = \"apache\";, or files = "
+		    "\"/var/www/shop\";");
+	else if (r->pool != NULL && r->files != NULL)
+		conf_reject(errors, &r->files, "a route has a pool or files: leave one out");
+	conf_check_files(r, errors);
+}
+
 static void check_routes(const struct site_conf *site, struct conf_errors *errors)
 {
 	struct named *all = calloc(site->routes.n + 1, sizeof(*all));
@@ -201,6 +214,7 @@ static void check_routes(const struct site_conf *site, struct conf_errors *error
 			    "path \"%s\" cannot hold ? or #: routes go by the path alone", r->path);
 		all[n] = (struct named){ r->path, &r->path, n, false };
 		n++;
+		check_answer(r, errors);
 	}
 	tell_doubles(all, n, "path", errors);
 	free(all);

@@ -13,6 +13,7 @@
 #include "base/cpus.h"
 #include "gateway/conf_check.h"
 #include "gateway/conf_clients.h"
+#include "gateway/conf_files.h"
 #include "gateway/gateway_conf.h"
 
 #include "base/poison.h"
@@ -23,6 +24,7 @@
 #define LISTENER(field) .at = offsetof(struct listener_conf, field)
 #define SITE(field) .at = offsetof(struct site_conf, field)
 #define ROUTE(field) .at = offsetof(struct route_conf, field)
+#define ROUTE_AT(field) offsetof(struct route_conf, field)
 #define POOL(field) .at = offsetof(struct pool_conf, field)
 #define SERVER(field) .at = offsetof(struct server_conf, field)
 #define ADMIN(field) offsetof(struct gateway_conf, admin.field)
@@ -198,7 +200,7 @@ static const struct conf_option options[] = {
 	    .max = 65536,
 	    .size = sizeof(struct route_conf),
 	    SITE(routes),
-	    .help = "which pool answers which paths" },
+	    .help = "what answers which paths: a pool, or the files of a folder" },
 	{ .path = "sites[].routes[].path",
 	    .type = CONF_STRING,
 	    .def = "/",
@@ -206,9 +208,9 @@ static const struct conf_option options[] = {
 	    .help = "a prefix of the path; the longest that fits counts" },
 	{ .path = "sites[].routes[].pool",
 	    .type = CONF_STRING,
-	    .required = 1,
 	    ROUTE(pool),
 	    .help = "the name of a pool: pool = \"apache\";" },
+	CONF_FILES_OPTIONS(ROUTE_AT),
 
 	{ .path = "pools[]",
 	    .type = CONF_LIST,

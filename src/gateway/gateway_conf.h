@@ -37,7 +37,10 @@ struct listener_conf {
 
 struct route_conf {
 	char *path; /* prefix; "/" matches all */
-	char *pool;
+	char *pool; /* NULL: files */
+	char *files; /* a folder */
+	char *files_index, *files_cache, *files_charset;
+	bool files_symlinks; /* those that stay within the folder are followed */
 };
 
 struct site_conf {

@@ -188,7 +188,10 @@ static int routes_add(
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		site->routes[i].path = bytes_str(site->conf->routes.at[i].path);
-		site->routes[i].pool = pool_by_name(arg, site->conf->routes.at[i].pool);
+		site->routes[i].conf = &site->conf->routes.at[i];
+		if (site->routes[i].conf->files != NULL)
+			continue;
+		site->routes[i].pool = pool_by_name(arg, site->routes[i].conf->pool);
 		if (site->routes[i].pool == NULL)
 			return -1;
 	}

@@ -13,7 +13,8 @@ struct pool;
 
 struct site_route {
 	struct bytes path; /* of the config: a NUL follows */
-	struct pool *pool;
+	struct pool *pool; /* NULL: conf->files */
+	const struct route_conf *conf;
 };
 
 struct site {

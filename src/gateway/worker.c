@@ -19,6 +19,7 @@
 #include "gateway/exchange/accesslog.h"
 #include "gateway/exchange/exchange.h"
 #include "gateway/front/conn.h"
+#include "gateway/origin/folder.h"
 #include "gateway/origin/pool.h"
 #include "gateway/publish.h"
 #include "gateway/keycheck.h"
@@ -345,8 +346,9 @@ static void make_rooms(struct worker_process *p)
 	load_counters(w, p->role.counters);
 	w->pools = pools_new(w);
 	w->sites = w->pools != NULL ? sites_new(w->conf, pool_of, w->pools) : NULL;
+	w->folders = folders_new(w);
 	take_services(p);
-	if (w->sites == NULL)
+	if (w->sites == NULL || w->folders == NULL)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
 	w->secrets = secrets_new(w->loop, w->keys, w->conf);
 	w->tls = w->secrets != NULL ? sitectxs_new(w) : NULL;
@@ -372,6 +374,7 @@ static void unmake_rooms(struct worker_process *p)
 	secrets_free(w->secrets);
 	keycheck_free(p->keycheck);
 	services_free(p->services);
+	folders_free(w->folders);
 	sites_free(w->sites);
 	pools_free(w->pools);
 }

@@ -61,6 +61,7 @@ struct worker {
 	struct secrets *secrets;
 	struct handshake *handshaking; /* the one whose SSL_do_handshake is on the stack, or NULL */
 	struct pools *pools; /* gateway/origin */
+	struct folders *folders; /* gateway/origin: of routes with files */
 	struct exchanges *exchanges; /* gateway/exchange: free list, scratch, budget of retries */
 	struct accesslog *log;
 	struct trusted *trusted; /* proxies */

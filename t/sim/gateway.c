@@ -66,7 +66,7 @@ struct sim_gateway *sim_gateway_new(size_t servers)
 		.queue = 8,
 		.queue_timeout = 1000 };
 	g->conf.workers = 1;
-	g->route = (struct route_conf){ (char *)(uintptr_t) "/", g->pool.name };
+	g->route = (struct route_conf){ .path = (char *)(uintptr_t) "/", .pool = g->pool.name };
 	g->names[0] = (char *)(uintptr_t) "shop.example";
 	g->site = (struct site_conf){ .name = g->names[0],
 		.names = { g->names, 1 },

@@ -259,8 +259,10 @@ struct scripted *scripted_new(size_t servers)
 		b->pool.ups[i].server = i;
 	b->names[0][0] = SCRIPTED_TEXT("shop.example");
 	b->names[1][0] = SCRIPTED_TEXT("other.example");
-	b->routes[0] = (struct route_conf){ SCRIPTED_TEXT("/"), SCRIPTED_TEXT("p") };
-	b->routes[1] = (struct route_conf){ SCRIPTED_TEXT("/only"), SCRIPTED_TEXT("p") };
+	b->routes[0] = (struct route_conf){ .path = SCRIPTED_TEXT("/"),
+		.pool = SCRIPTED_TEXT("p") };
+	b->routes[1] = (struct route_conf){ .path = SCRIPTED_TEXT("/only"),
+		.pool = SCRIPTED_TEXT("p") };
 	for (int i = 0; i < 2; i++) {
 		b->sites[i].name = b->names[i][0];
 		b->sites[i].names.at = b->names[i];

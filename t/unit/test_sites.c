@@ -16,6 +16,10 @@
 #include "base/poison.h"
 
 #define S(text) ((char *)(uintptr_t)(text))
+#define R(path_, pool_)                                                                            \
+	{                                                                                          \
+		.path = S(path_), .pool = S(pool_)                                                 \
+	}
 
 /* A pool is known by the text of its name. */
 static struct pool *pool_by_name(void *arg, const char *name)
@@ -40,8 +44,8 @@ static void fixture_init(struct fixture *f)
 		.c_names = { S("OTHER.example") },
 		.a_certs = { S("a.pem") },
 		.b_certs = { S("b.pem") },
-		.routes = { { S("/"), S("root") }, { S("/asp/"), S("asp") },
-		    { S("/asp/deep"), S("deep") }, { S("/app"), S("app") } },
+		.routes = { R("/", "root"), R("/asp/", "asp"), R("/asp/deep", "deep"),
+		    R("/app", "app") },
 	};
 	f->sites[0].names.at = f->a_names;
 	f->sites[0].names.n = 3;

@@ -81,8 +81,9 @@ static void line_moved(struct pool_waiter *waiter, enum reason reason)
 void exchange_failed(void *arg, enum reason reason, bool answer_begun, uint64_t sent)
 {
 	struct exchange *x = arg;
-	unsigned server = upstream_server_index(x->upstream);
-	bool reused = upstream_reused(x->upstream);
+	const struct upstream *upstream = x->upstream; /* NULL: it was a file */
+	unsigned server;
+	bool reused;
 	enum retry retry;
 
 	x->origin = NULL;
@@ -93,6 +94,8 @@ void exchange_failed(void *arg, enum reason reason, bool answer_begun, uint64_t 
 		exchange_finish(x);
 		return;
 	}
+	server = upstream_server_index(upstream);
+	reused = upstream_reused(upstream);
 	if (!reused && server < POOL_TRIED_MAX)
 		x->tried |= UINT64_C(1) << server;
 	retry = again(x, reason, answer_begun, sent, reused);

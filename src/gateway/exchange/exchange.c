@@ -81,6 +81,8 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 		    x->worker, head, x->head + x->head_len, x->head_cap - x->head_len);
 
 		exchange_redirect(x, route.status, location);
+	} else if (route.pool == NULL) {
+		exchange_file(x, route.conf, head);
 	} else {
 		x->pool = route.pool;
 		exchange_ask(x, x->idempotent ? POOL_ANY : POOL_FRESH);

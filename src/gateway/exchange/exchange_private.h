@@ -1,7 +1,7 @@
 /*
  * exchange_private.h: one request and its answer, as the files of exchange share it. exchange.c: its
  * begin and the request's way; relay.c: the answer's way; finish.c: its one exit; ask.c: where it
- * is sent, and sent again; own.c: answers of our own.
+ * is sent, and sent again; own.c: answers of our own; file.c: answers from files.
  */
 #ifndef GATEWAY_EXCHANGE_EXCHANGE_PRIVATE_H
 #define GATEWAY_EXCHANGE_EXCHANGE_PRIVATE_H
@@ -10,6 +10,7 @@
 #include "gateway/exchange/headers.h"
 #include "gateway/exchange/retry.h"
 #include "gateway/origin/origin_answer.h"
+#include "gateway/origin/origin_file.h"
 #include "gateway/origin/pool.h"
 #include "gateway/sites.h"
 #include "gateway/worker.h"
@@ -58,6 +59,7 @@ struct exchange {
 	struct headers_marks marks;
 	uint8_t minor;
 	bool head_request, idempotent;
+	bool of_files; /* its route is a folder */
 	bool body_follows, chunked;
 	bool tunnel; /* a 101 was passed on: bytes of another protocol go both ways */
 	bool asked; /* the request is complete */
@@ -81,6 +83,7 @@ struct exchange {
 	enum reason reason; /* why it went wrong; REASON_NONE: it did not */
 	bool close; /* the client's connection ends with this answer */
 	struct origin_answer answer;
+	struct origin_file file;
 	char date[WRITE_DATE_SIZE]; /* of the answer */
 
 	char id[FORWARDED_ID_MAX];
@@ -120,6 +123,9 @@ void exchange_failed(void *arg, enum reason, bool answer_begun, uint64_t sent);
 /* own.c: a page; a redirect to location (borrowed until the end). In a later turn. */
 void exchange_answer(struct exchange *, uint16_t status, enum reason);
 void exchange_redirect(struct exchange *, uint16_t status, struct bytes location);
+
+/* file.c: a file of the route's folder. */
+void exchange_file(struct exchange *, const struct route_conf *, const struct head *);
 
 /* relay.c */
 void exchange_relay_head(void *arg, const struct head *);

@@ -26,8 +26,9 @@ void exchange_answer(struct exchange *x, uint16_t status, enum reason reason)
 	if (status == 503)
 		origin_answer_field(a, "Retry-After", bytes_str("1"));
 	if (status == 405)
-		origin_answer_field(
-		    a, "Allow", bytes_str("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+		origin_answer_field(a, "Allow",
+		    bytes_str(x->of_files ? "GET, HEAD"
+					  : "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
 	answer_start(x);
 }
 

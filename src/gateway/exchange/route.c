@@ -101,6 +101,7 @@ static void route_to_site(struct route *route, const struct site *site, const st
 		return;
 	}
 	route->pool = found->pool;
+	route->conf = found->conf;
 }
 
 /* 308 keeps the method of a form; 301 is what old clients know. */

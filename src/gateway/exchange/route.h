@@ -13,7 +13,8 @@ struct worker;
 
 struct route {
 	const struct site *site; /* never NULL */
-	struct pool *pool; /* with status 0 */
+	struct pool *pool; /* with status 0; NULL: files */
+	const struct route_conf *conf; /* with status 0 */
 	uint16_t status; /* 0: ask the pool; 3xx: redirect to route_location(); else a page */
 	enum reason reason;
 };

@@ -205,6 +205,7 @@ struct plan *plan_new(struct conf_text *text, struct conf_errors *errors)
 	plan->key_any = calloc(plan->key_files_n + 1, sizeof *plan->key_any);
 	find_services(plan, errors);
 	plan_services(plan, errors);
+	plan_files(plan, errors);
 	adminconf_check(&plan->conf->admin, errors);
 	plan->workers = gateway_conf_workers(plan->conf);
 	if (conf_errors_n(errors) > before || plan->key_any == NULL) {

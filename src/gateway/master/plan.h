@@ -56,6 +56,9 @@ void plan_match(struct plan *, const struct plan_key *, size_t n, struct conf_er
 /* Identity, CA and password of key_service and session_cache: can they be used? Called by plan_new(). */
 void plan_services(const struct plan *, struct conf_errors *);
 
+/* The folders of routes with files: are they there? Called by plan_new(). */
+void plan_files(const struct plan *, struct conf_errors *);
+
 /* For the services' programs: NULL if the program is not found. buf holds the path. */
 const char *plan_program(const struct plan *, const char *name, char *buf, size_t size);
 
