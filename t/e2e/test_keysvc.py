@@ -172,6 +172,24 @@ def test_epoch_keys_are_those_of_the_caller_s_groups(service, ids):
             assert a.ask(kl.custom(1, "sslgw/epoch-keys", wrong)).error in (kl.E_OPCODE, kl.E_FORMAT)
 
 
+def test_no_name_is_used_as_a_path(bed, authority, site_keys):
+    """Functions, groups, keys by name of a file: none leads out of what is in force, nothing is opened or made."""
+    s = KeyService(bed, authority, [site_keys["folder"]], callers(groups=["shop", "*"]), name="paths").start()
+    gw1 = authority.issue("gw1")
+    before = sorted(os.listdir(bed.folder))
+    names = [b"../keys/ed.key", b"/etc/passwd", b"shop/../bank", b"..", b"/", b"shop\0/../x", b"%2e%2e/x",
+             f"{site_keys['folder']}/ed.key".encode()]
+    with Client(s.port, gw1) as c:
+        for name in names:
+            answer = c.ask(kl.custom(1, "sslgw/epoch-keys", name))
+            assert answer.error or len(answer.payload) < 4096  # a group's own keys at most: a name is only hashed
+            assert c.ask(kl.custom(2, "sslgw/" + name.decode())).error == kl.E_OPCODE
+            assert c.ask(kl.operation(3, 0x15, os.urandom(32), name[:20].ljust(20, b"\0"))).error in (kl.E_NO_KEY, kl.E_OPCODE)
+            assert c.ask(kl.custom(4, "sslgw/chains", key=name[:20].ljust(20, b"\0"))).error == kl.E_NO_KEY
+        assert c.ping()
+    assert sorted(os.listdir(bed.folder)) == before
+
+
 def test_secrets_go_between_key_services_alone(service, authority):
     other = authority.issue("ks2", "keysvc")
     with Client(service.port, other) as c:
