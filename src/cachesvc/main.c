@@ -19,6 +19,7 @@
 #include "cachesvc/status.h"
 #include "net/libraries.h"
 #include "proc/channel.h"
+#include "proc/descriptors.h"
 #include "proc/inherited.h"
 #include "proc/notify.h"
 #include "proc/privileges.h"
@@ -138,26 +139,11 @@ static void read_token(struct run *run)
 /* As many descriptors as connections, if they can be had. */
 static uint32_t connections_of(const struct cachesvc_conf *conf)
 {
-	struct rlimit limit;
-	uint64_t want = (uint64_t)conf->connections + OWN_FDS;
+	uint32_t n = descriptors_for((uint32_t)conf->connections, OWN_FDS);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return (uint32_t)conf->connections;
-	if (limit.rlim_cur < want) {
-		limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-		getrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (limit.rlim_cur >= want)
-		return (uint32_t)conf->connections;
-	if (limit.rlim_cur <= 2 * OWN_FDS)
-		fatalx(EXIT_RUNTIME, "%llu descriptors are too few: raise the limit (ulimit -n)",
-		    (unsigned long long)limit.rlim_cur);
-	log_warnx(
-	    "connections = %lld, but %llu descriptors allow %llu: raise the limit (ulimit -n)",
-	    (long long)conf->connections, (unsigned long long)limit.rlim_cur,
-	    (unsigned long long)limit.rlim_cur - OWN_FDS);
-	return (uint32_t)limit.rlim_cur - OWN_FDS;
+	if (n == 0)
+		exit(EXIT_RUNTIME);
+	return n;
 }
 
 static void drop_rights(const struct cachesvc_conf *conf)

@@ -6,11 +6,13 @@
 #include "keysvc/confine.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proc/descriptors.h"
 #include "proc/privileges.h"
 
 #include "base/poison.h"
@@ -32,26 +34,11 @@ void confine_lock(void)
 
 uint32_t confine_connections(const struct keysvc_conf *conf)
 {
-	uint64_t want = (uint64_t)conf->connections + OWN_FDS;
-	struct rlimit limit;
+	uint32_t n = descriptors_for((uint32_t)conf->connections, OWN_FDS);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return (uint32_t)conf->connections;
-	if (limit.rlim_cur < want) {
-		limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-		(void)getrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (limit.rlim_cur >= want)
-		return (uint32_t)conf->connections;
-	if (limit.rlim_cur <= 2 * OWN_FDS)
-		fatalx(EXIT_RUNTIME, "%llu descriptors are too few: raise the limit (LimitNOFILE=)",
-		    (unsigned long long)limit.rlim_cur);
-	log_warnx("connections = %lld, but %llu descriptors allow %llu: raise the limit "
-		  "(LimitNOFILE=)",
-	    (long long)conf->connections, (unsigned long long)limit.rlim_cur,
-	    (unsigned long long)limit.rlim_cur - OWN_FDS);
-	return (uint32_t)(limit.rlim_cur - OWN_FDS);
+	if (n == 0)
+		exit(EXIT_RUNTIME);
+	return n;
 }
 
 int confine_drop(const struct keysvc_conf *conf)

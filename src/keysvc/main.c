@@ -75,9 +75,8 @@ static void usage(FILE *to)
 	      "  --help         this text\n"
 	      "  --help-config  every option of the configuration\n"
 	      "\n"
-	      "Signals: HUP reads keys, callers and identity anew; USR1 logs what was done so far; "
-	      "TERM, INT\n"
-	      "and QUIT finish what is asked and end. See sslgw-keysvc(8).\n",
+	      "Signals: HUP reads keys, callers and identity anew; USR1 logs what was done;\n"
+	      "TERM, INT and QUIT finish what is asked and end. See sslgw-keysvc(8).\n",
 	    to);
 }
 
