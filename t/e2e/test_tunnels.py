@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 
 import pytest
 import websockets
@@ -109,6 +110,60 @@ def test_an_end_of_the_back_end_leaves_the_way_there(bed, ctx):
         c.send(b"y" * 50000)  # to a side that reads on
         wait.until(lambda: len(got) == 50000, 5, "what is sent after the back-end's end arrives")
     wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the tunnel is over")
+
+
+def half_closed(gw, data):
+    """A tunnel through which DATA was sent, and then that no more comes."""
+    tcp = socket.create_connection(("127.0.0.1", gw.port), 10)
+    tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), tcp)
+    tls.set_connect_state()
+    tcp.setblocking(True)
+    tls.do_handshake()
+    tls.sendall(http1.request("GET", "/tunnel", "localhost", UPGRADE))
+    tls.sendall(data)
+    tls.shutdown()
+    tcp.shutdown(socket.SHUT_WR)
+    return tcp
+
+
+def test_what_a_slow_back_end_is_still_owed_after_both_ends_arrives(bed, ctx):
+    """Of sizes about what the kernel keeps for it, some leave the rest in the gateway."""
+    path, got, go = f"{bed.folder}/slow.sock", [], threading.Event()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o777)
+    listener.listen(64)
+
+    def serve(sock):
+        head, size = b"", 0
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(1)
+        sock.sendall(SWITCH)
+        sock.shutdown(socket.SHUT_WR)
+        go.wait(20)
+        while block := sock.recv(65536):
+            size += len(block)
+        got.append(size)
+
+    def accept():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    gw = bed.gateway(bed.settings(f"unix:{path}", workers=1))
+    sizes = list(range(96 << 10, 512 << 10, 24 << 10))
+    clients = [half_closed(gw, b"x" * n) for n in sizes]
+    time.sleep(0.5)  # nothing is to happen meanwhile
+    go.set()
+    wait.until(lambda: len(got) == len(sizes), 20, "all tunnels end at the back-end")
+    assert sorted(got) == sizes
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the tunnels are over")
+    for c in clients:
+        c.close()
+    listener.close()
 
 
 def test_a_refused_upgrade_stays_http(bed, ctx):

@@ -44,6 +44,7 @@ static enum step fail(struct origin_http1 *, enum reason);
 static void go_on(struct origin_http1 *);
 static void arm(struct origin_http1 *);
 static void passed(struct deadline *);
+static void flush_passed(struct origin_http1 *);
 static void state_set(struct origin_http1 *, enum origin_http1_state);
 static void keep_alive_read(struct upstream *, const struct head *);
 static void timeout_read(struct upstream *, struct bytes digits);
@@ -444,6 +445,7 @@ static void arm(struct origin_http1 *h)
 			deadline_set(loop, &up->deadline,
 			    conf->connect_timeout / (conf->servers.n > 1 ? 2 : 1), passed);
 	} else if (h->state == ORIGIN_TUNNEL && h->asked && h->ended) {
+		h->moved_ms = loop_now_ms(loop);
 		deadline_set(loop, &up->deadline, ORIGIN_FLUSH_MS, passed);
 	} else if (h->state == ORIGIN_TUNNEL && !h->paused) {
 		deadline_set(loop, &up->deadline, up->worker->conf->timeouts.tunnel, passed);
@@ -454,6 +456,22 @@ static void arm(struct origin_http1 *h)
 	}
 }
 
+/* What the client sent before its end is still on its way, as long as the back-end takes some of it. */
+static void flush_passed(struct origin_http1 *h)
+{
+	struct upstream *up = upstream_of(h);
+	struct loop *loop = up->worker->loop;
+
+	if (stream_finished(up->stream))
+		(void)finish(h);
+	else if (stream_sent(up->stream) != h->sent_armed)
+		arm(h);
+	else if (loop_now_ms(loop) - h->moved_ms >= up->server->pool->conf->answer_timeout)
+		(void)fail(h, REASON_ANSWER_TIMEOUT);
+	else
+		deadline_set(loop, &up->deadline, ORIGIN_FLUSH_MS, passed);
+}
+
 /* A long request that the back-end takes slowly goes on as long as it takes something. */
 static void passed(struct deadline *d)
 {
@@ -462,11 +480,9 @@ static void passed(struct deadline *d)
 
 	if (up->state == UPSTREAM_CONNECTING)
 		(void)fail(h, REASON_CONNECT_TIMEOUT);
-	else if (h->state == ORIGIN_TUNNEL && h->asked && h->ended &&
-		 (stream_finished(up->stream) || stream_sent(up->stream) == h->sent_armed))
-		(void)finish(h);
-	else if (h->state == ORIGIN_TUNNEL && !(h->asked && h->ended) &&
-		 stream_queued(up->stream) == 0)
+	else if (h->state == ORIGIN_TUNNEL && h->asked && h->ended)
+		flush_passed(h);
+	else if (h->state == ORIGIN_TUNNEL && stream_queued(up->stream) == 0)
 		(void)fail(h, REASON_TUNNEL_TIMEOUT);
 	else if (stream_queued(up->stream) > 0 && stream_sent(up->stream) != h->sent_armed)
 		arm(h);

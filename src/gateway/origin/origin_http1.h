@@ -38,6 +38,7 @@ struct origin_http1 {
 	uint64_t left; /* of the answer's body, with ORIGIN_LENGTH */
 	uint64_t sent_before; /* stream_sent() when this request began */
 	uint64_t sent_armed; /* stream_sent() when the deadline was set */
+	uint64_t moved_ms; /* a tunnel that is over both ways: when some of its rest last left */
 	uint8_t interims;
 	bool head_request; /* HEAD: no body follows the answer's head */
 	bool chunked; /* the request's body is */
