@@ -28,7 +28,7 @@ def test_four_packages_build_and_run(run_folder):
     subprocess.run(["dpkg-deb", "-x", deb, f"{folder}/root"], check=True)
     tool = subprocess.run(["dpkg-deb", "-c", deb], capture_output=True, text=True, check=True).stdout
     ctl = next(line.split()[-1] for line in tool.splitlines() if line.endswith("bin/sslgwctl"))
-    assert "sslgwctl.8.gz" in tool and ".service" not in tool
+    assert "sslgwctl.8.gz" in tool and "systemd/system" not in tool
     assert "usage: sslgwctl" in subprocess.run([f"{folder}/root/{ctl}", "--help"], capture_output=True, text=True, check=True).stdout
     pki = f"{folder}/pki"
     subprocess.run([f"{folder}/root/{ctl}", "pki", "init", pki], check=True, capture_output=True)
