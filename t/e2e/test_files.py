@@ -237,6 +237,7 @@ def test_curl_goes_on_where_it_was(served, pki, tmp_path):
     assert (status, out) == (0, b"<p>sub"), error
 
 
+@pytest.mark.plain
 def test_a_long_file_comes_whole_and_costs_no_memory(served, ctx):
     rng = random.Random(7)
     digest = hashlib.sha256()

@@ -21,6 +21,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "net/stream.h"
+#include "gateway/origin/folder.h"
 #include "t/sim/gateway.h"
 
 #include "base/poison.h"
@@ -104,6 +105,8 @@ void sim_gateway_start(struct sim_gateway *g)
 	assert_true(n <= sizeof(g->cells) / sizeof(g->cells[0]));
 	w->pools = pools_new(w);
 	assert_non_null(w->pools);
+	w->folders = folders_new(w);
+	assert_non_null(w->folders);
 	w->sites = sites_new(&g->conf, pool_by_name, w->pools);
 	assert_non_null(w->sites);
 	w->exchanges = exchanges_new(w);
@@ -124,6 +127,7 @@ void sim_gateway_stop(struct sim_gateway *g)
 		conn_close(&g->conns[i], REASON_CLOSE);
 	sim_turns(g, 2);
 	assert_int_equal(counter_get(g->worker.counters.requests_open), 0);
+	folders_free(g->worker.folders);
 	pools_free(g->worker.pools);
 	assert_int_equal(counter_get(g->worker.counters.upstreams_open), 0);
 	sites_free(g->worker.sites);
