@@ -4,8 +4,11 @@
  */
 #include "gateway/conf_clients.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
+#include "gateway/exchange/format.h"
 #include "gateway/trusted.h"
 
 #include "base/poison.h"
@@ -32,11 +35,32 @@ static void check_trusted(const struct gateway_conf *conf, struct conf_errors *e
 	}
 }
 
+static void check_log(const struct gateway_conf *conf, struct conf_errors *errors)
+{
+	static const char prefix[] = "syslog:";
+	const char *file = conf->access_log.file, *wrong;
+	struct sockaddr_un un;
+	struct format *format = calloc(1, sizeof(*format));
+	char why[1024];
+
+	wrong = format != NULL && conf->access_log.format != NULL
+		    ? format_parse(format, conf->access_log.format, why, sizeof(why))
+		    : NULL;
+	if (wrong != NULL)
+		conf_reject(errors, &conf->access_log.format, "format cannot be \"%s\": %s",
+		    conf->access_log.format, wrong);
+	free(format);
+	if (file == NULL || strncmp(file, prefix, sizeof(prefix) - 1) != 0)
+		return;
+	file += sizeof(prefix) - 1;
+	if (file[0] != '/' || strlen(file) >= sizeof(un.sun_path))
+		conf_reject(errors, &conf->access_log.file,
+		    "file: \"%s\" is no socket of a syslog: write file = \"syslog:/dev/log\";",
+		    conf->access_log.file);
+}
+
 void conf_check_clients(const struct gateway_conf *conf, struct conf_errors *errors)
 {
 	check_trusted(conf, errors);
-	if (conf->access_log.format != NULL && strcmp(conf->access_log.format, "combined") != 0)
-		conf_reject(errors, &conf->access_log.format,
-		    "format cannot be \"%s\": write format = \"combined\";",
-		    conf->access_log.format);
+	check_log(conf, errors);
 }

@@ -16,6 +16,7 @@
 
 #include "base/counters.h"
 #include "conn_bed.h"
+#include "gateway/exchange/accesslog.h"
 #include "gateway/sites.h"
 #include "gateway/trusted.h"
 
@@ -98,6 +99,13 @@ const struct site *sites_default(const struct sites *sites)
 {
 	(void)sites;
 	return NULL;
+}
+
+void accesslog_connection(struct accesslog *log, const struct client *client, enum reason why)
+{
+	(void)log;
+	(void)client;
+	(void)why;
 }
 
 /* ---- in place of front_http1 */

@@ -209,6 +209,11 @@ const struct client *conn_client(const struct conn *c)
 	return &c->client;
 }
 
+void conn_asked(struct conn *c)
+{
+	(void)c;
+}
+
 struct worker *conn_worker(struct conn *c)
 {
 	return &c->gateway->worker;

@@ -80,10 +80,110 @@ static void the_longest_texts_fit(void **state)
 	(void)state;
 	f.method = f.target = f.referer = f.agent = bytes_of(text, sizeof(text));
 	len = format_combined(&f, line, sizeof(line));
-	assert_true(len > (size_t)16 * FORMAT_TEXT_MAX);
+	assert_in_range(len, 4 * FORMAT_TEXT_MAX, FORMAT_LINE_MAX);
 	assert_int_equal(line[len - 1], '\n');
 	assert_ptr_equal(memchr(line, '\n', len), line + len - 1);
 	assert_int_equal(format_combined(&f, line, 1000), 0);
+}
+
+static struct client the_client(void)
+{
+	struct client client = { .peer_text = "192.0.2.7",
+		.version = "TLSv1.3",
+		.cipher = "TLS_X",
+		.resumed = CLIENT_BY_CACHE,
+		.verify = "NONE" };
+
+	assert_int_equal(endpoint_of_ip(&client.peer, "192.0.2.7", 999), 0);
+	assert_int_equal(endpoint_of_ip(&client.local, "192.0.2.1", 443), 0);
+	return client;
+}
+
+static void expect_written(const char *format, const struct format_facts *f, const char *expected)
+{
+	static char line[FORMAT_LINE_MAX];
+	static struct format parsed;
+	char why[1024];
+	size_t len;
+
+	assert_null(format_parse(&parsed, format, why, sizeof(why)));
+	len = format_write(&parsed, f, line, sizeof(line));
+	if (len != strlen(expected) || memcmp(line, expected, len) != 0)
+		fail_msg("%.*s", (int)len, line);
+}
+
+static void variables_stand_for_what_is_known(void **state)
+{
+	struct client client = the_client();
+	struct format_facts f = plain();
+
+	(void)state;
+	f.client = &client;
+	f.ms = FORMAT_NONE;
+	f.tries = 2;
+	expect_written("%{client} %{peer_port} %{ms} %{tries} %{status}%{method}", &f,
+	    "192.0.2.7 999 - 2 200GET\n");
+	expect_written("a %%{status} %{resumed} 5% %%", &f, "a %{status} cache 5% %%\n");
+	expect_written("%{sni}|%{client_subject}|%{reason}|", &f, "-|-|-|\n");
+	f.agent = bytes_str("a\"\n\\");
+	expect_written("\"%{user_agent}\"", &f, "\"a\\\"\\x0a\\\\\"\n");
+}
+
+static void what_is_wrong_with_a_format_is_said(void **state)
+{
+	static const char *const wrong[] = { "common", "", "%{", "%{status", "%{}", "%{colour}",
+		"%{status}\n" };
+	static struct format parsed;
+	char why[1024];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_non_null(format_parse(&parsed, wrong[i], why, sizeof(why)));
+}
+
+static void expect_json(struct bytes text, const char *expected)
+{
+	static char out[8192];
+	struct writer w = writer_of(out, sizeof(out));
+
+	format_write_json(&w, text, 4096);
+	assert_true(w.ok);
+	if (writer_len(&w) != strlen(expected) || memcmp(out, expected, writer_len(&w)) != 0)
+		fail_msg("%.*s", (int)writer_len(&w), out);
+}
+
+static void text_in_json_is_ascii_and_cannot_end(void **state)
+{
+	(void)state;
+	expect_json(bytes_str("a\"b\\c"), "\"a\\\"b\\\\c\"");
+	expect_json(bytes_of("\0\n\x1b\x7f", 4), "\"\\u0000\\u000a\\u001b\\u007f\"");
+	expect_json(
+	    bytes_str("\xc3\xa9\xe2\x80\xae\xf0\x9f\x98\x80"), "\"\\u00e9\\u202e\\ud83d\\ude00\"");
+	/* Overlong, a surrogate, past the end of Unicode, cut short. */
+	expect_json(bytes_str("\xc0\xaf"), "\"\\ufffd\\ufffd\"");
+	expect_json(bytes_str("\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\"");
+	expect_json(bytes_str("\xf4\x90\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+	expect_json(bytes_str("\xe2\x80"), "\"\\ufffd\\ufffd\"");
+	expect_json(bytes_str("\xff\xfe"), "\"\\ufffd\\ufffd\"");
+}
+
+/* A line that does not fit is written once more with its texts cut: nobody can keep his own out of the log. */
+static void long_texts_are_cut_until_the_line_fits(void **state)
+{
+	static char line[8192], text[100000];
+	struct client client = the_client();
+	struct format_facts f = plain();
+	static struct format parsed;
+	char why[64];
+	size_t len;
+
+	(void)state;
+	f.client = &client;
+	f.target = f.referer = f.agent = f.host = bytes_of(text, sizeof(text));
+	assert_null(format_parse(&parsed, "json", why, sizeof(why)));
+	len = format_write(&parsed, &f, line, sizeof(line));
+	assert_in_range(len, 4 * 200, sizeof(line));
+	assert_memory_equal(line + len - 2, "}\n", 2);
 }
 
 static void the_time_has_the_months_english_name(void **state)
@@ -105,6 +205,10 @@ int main(void)
 		cmocka_unit_test(a_line_is_apaches_combined),
 		cmocka_unit_test(what_strangers_write_is_escaped),
 		cmocka_unit_test(the_longest_texts_fit),
+		cmocka_unit_test(variables_stand_for_what_is_known),
+		cmocka_unit_test(what_is_wrong_with_a_format_is_said),
+		cmocka_unit_test(text_in_json_is_ascii_and_cannot_end),
+		cmocka_unit_test(long_texts_are_cut_until_the_line_fits),
 		cmocka_unit_test(the_time_has_the_months_english_name),
 	};
 

@@ -298,7 +298,7 @@ static const struct wrong {
 	{ GOOD "session_cache = { max_memory = \"1K\"; };\n", 5,
 	    "max_memory is out of range: 1M to" },
 	{ GOOD "access_log = { file = \"stderr\";\nformat = \"common\"; };\n", 6,
-	    "write format = \"combined\"" },
+	    "write combined, json, or a text" },
 	{ GOOD "private_keys = \"/k.pem\";\n", 5, "private_keys must be a list of paths" },
 	/* services elsewhere */
 	{ GOOD "private_keys = [ \"/k.pem\" ];\n" KEYS("\"10.0.1.1:2407\"", TRUST), 5,

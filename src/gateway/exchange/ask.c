@@ -63,6 +63,7 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 static void wait_in_line(struct exchange *x, enum pool_want want)
 {
 	x->want = want;
+	x->queued_from = loop_now_ms(x->worker->loop);
 	exchange_state_set(x, EXCHANGE_ASKING);
 	if (pool_wait(x->pool, &x->waiter, line_moved) == -1)
 		exchange_answer(x, 503, REASON_QUEUE_FULL);
@@ -72,6 +73,7 @@ static void line_moved(struct pool_waiter *waiter, enum reason reason)
 {
 	struct exchange *x = CONTAINER_OF(waiter, struct exchange, waiter);
 
+	x->queued_ms += loop_now_ms(x->worker->loop) - x->queued_from;
 	if (reason == REASON_NONE)
 		exchange_ask(x, x->want);
 	else

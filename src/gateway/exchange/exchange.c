@@ -158,6 +158,7 @@ void exchange_lost(struct exchange *x, enum reason reason)
 	if (x->origin != NULL)
 		x->origin->ops->cancel(x->origin, reason);
 	x->origin = NULL;
+	x->lost = reason;
 	x->reason = REASON_NONE; /* the connection's end is counted by the connection */
 	exchange_over(x);
 }
@@ -183,6 +184,7 @@ static struct exchange *begin(
 	x->worker = worker;
 	x->front = front;
 	x->client = client;
+	x->start_ms = loop_now_ms(worker->loop);
 	if (client->peer_text[0] != '\0')
 		strlcpy(x->peer, client->peer_text, sizeof(x->peer));
 	else
@@ -191,7 +193,7 @@ static struct exchange *begin(
 	x->id_len = HEADERS_ID_LEN;
 	counter_add(worker->counters.requests, 1);
 	counter_add(worker->counters.requests_open, 1);
-	retry_budget_request(&all->budget, loop_now_ms(worker->loop) / 1000);
+	retry_budget_request(&all->budget, x->start_ms / 1000);
 	return x;
 }
 

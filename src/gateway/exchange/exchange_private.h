@@ -74,13 +74,17 @@ struct exchange {
 	enum pool_want want; /* of that */
 	uint64_t tried; /* servers, by bit */
 	unsigned tries;
+	uint64_t start_ms; /* the request's head was there */
 	uint64_t began_ms; /* the first try */
+	uint64_t queued_ms, queued_from; /* in line: so long, and since when */
 	const char *server; /* of the last try, as configured; NULL: none */
 
 	/* The answer. */
 	uint16_t status; /* 0: none yet */
 	uint64_t answer_len; /* of its body, so far */
+	uint64_t head_ms; /* its head was there; 0: not yet */
 	enum reason reason; /* why it went wrong; REASON_NONE: it did not */
+	enum reason lost; /* why the client's connection ended before it did */
 	bool close; /* the client's connection ends with this answer */
 	struct origin_answer answer;
 	struct origin_file file;

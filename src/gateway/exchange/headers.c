@@ -17,7 +17,7 @@ enum {
 };
 
 static void write_line(struct writer *, const struct head *, struct headers_marks *);
-static void write_host(struct writer *, const struct headers_facts *);
+static void write_host(struct writer *, const struct headers_facts *, struct headers_marks *);
 static void write_client_fields(struct writer *, const struct head *, struct headers_marks *);
 static void write_framing(struct writer *, const struct head *, struct headers_marks *);
 static void write_forwarded(struct writer *, const struct headers_facts *);
@@ -28,7 +28,7 @@ bool headers_write(struct writer *w, const struct headers_facts *f, struct heade
 {
 	*marks = (struct headers_marks){ 0 };
 	write_line(w, f->head, marks);
-	write_host(w, f);
+	write_host(w, f, marks);
 	write_client_fields(w, f->head, marks);
 	write_framing(w, f->head, marks);
 	if ((f->site->conf->headers & HEADERS_FORWARDED) != 0)
@@ -74,7 +74,7 @@ static void write_line(struct writer *w, const struct head *head, struct headers
 }
 
 /* As sent; HTTP/1.0 may come without one, HTTP/1.1 may not go without. */
-static void write_host(struct writer *w, const struct headers_facts *f)
+static void write_host(struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
 {
 	struct bytes host = f->head->authority;
 
@@ -84,6 +84,8 @@ static void write_host(struct writer *w, const struct headers_facts *f)
 			host = bytes_sub(host, 2, host.len);
 	}
 	FIELDS_WRITE_ONE(w, "Host", host);
+	if (w->ok)
+		marks->host = bytes_of(w->at - 2 - host.len, host.len);
 }
 
 static bool passes(const struct head *head, size_t i)

@@ -26,7 +26,7 @@ struct headers_facts {
 
 /* Where in the written request these stand, for the access log. */
 struct headers_marks {
-	struct bytes target, referer, agent;
+	struct bytes target, host, referer, agent;
 	struct bytes upgrade_to; /* empty: no other protocol is asked for */
 };
 

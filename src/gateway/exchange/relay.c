@@ -46,6 +46,7 @@ void exchange_relay_head(void *arg, const struct head *head)
 	if (head->status >= 200 || x->tunnel) {
 		exchange_state_set(x, EXCHANGE_ANSWERING);
 		x->status = head->status;
+		x->head_ms = loop_now_ms(x->worker->loop);
 		/* There will be no other try. */
 		exchange_held_free(x);
 	}

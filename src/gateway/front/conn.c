@@ -16,6 +16,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "gateway/exchange/accesslog.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
 #include "gateway/trusted.h"
@@ -46,6 +47,7 @@ struct conn {
 	struct later gone, glitch;
 	unsigned post_handshake; /* messages */
 	bool closed, idle;
+	bool asked; /* had a request */
 	TAILQ_ENTRY(conn) link; /* all */
 	TAILQ_ENTRY(conn) idle_link; /* oldest first */
 };
@@ -166,6 +168,8 @@ void conn_close(struct conn *c, enum reason why)
 		c->front = NULL;
 		front->ops->lost(front, why);
 	}
+	if (!c->asked)
+		accesslog_connection(w->log, &c->client, why);
 	stream_close(c->stream);
 	counter_add(w->counters.reasons[why < REASON_N ? why : REASON_INTERNAL], 1);
 	counter_sub(w->counters.connections_open, 1);
@@ -474,6 +478,11 @@ struct stream *conn_stream(struct conn *c)
 const struct client *conn_client(const struct conn *c)
 {
 	return &c->client;
+}
+
+void conn_asked(struct conn *c)
+{
+	c->asked = true;
 }
 
 struct worker *conn_worker(struct conn *c)

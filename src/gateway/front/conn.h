@@ -46,6 +46,8 @@ struct worker *conn_worker(struct conn *);
 void conn_idle(
     struct conn *, bool idle); /* between requests: may be closed when descriptors run out */
 
+void conn_asked(struct conn *); /* a request came: the log has a line of it */
+
 /* front_http1.c: the front of a connection that speaks HTTP/1.x. NULL: no memory. */
 struct front_conn *front_http1_new(struct conn *);
 

@@ -76,6 +76,7 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 	f->head_given = f->broken = false;
 	f->keep_alive = false;
 	f->minor = 1;
+	conn_asked(f->conn);
 	f->exchange = exchange_refuse(f->worker, &f->front, conn_client(f->conn), NULL, &verdict);
 	if (f->exchange == NULL)
 		conn_close(f->conn, REASON_MEMORY);
@@ -114,6 +115,7 @@ static void begin(struct front_http1 *f, struct head *head, size_t used)
 	f->head_given = f->broken = false;
 	f->framing = FRAMING_NONE;
 	f->left = head->length;
+	conn_asked(f->conn);
 	f->exchange = exchange_begin(f->worker, &f->front, conn_client(f->conn), head);
 	if (f->exchange == NULL) {
 		conn_close(f->conn, REASON_MEMORY);

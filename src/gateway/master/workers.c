@@ -458,7 +458,8 @@ void workers_resolved(struct workers *w, const char *text)
 void workers_reopen(struct workers *w)
 {
 	const char *path = w->now.plan != NULL ? w->now.plan->conf->access_log.file : NULL;
-	bool own = path != NULL && strcmp(path, "stderr") != 0;
+	bool to_syslog = path != NULL && strncmp(path, "syslog:", 7) == 0;
+	bool own = path != NULL && strcmp(path, "stderr") != 0 && !to_syslog;
 	struct process *p;
 	struct stat st;
 	int how = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd = -1;
@@ -470,6 +471,8 @@ void workers_reopen(struct workers *w)
 
 	if (own && fd < 0)
 		log_error("cannot open the access log %s again; the old file goes on", path);
+	if (to_syslog)
+		tell_all(w, "reopen");
 	TAILQ_FOREACH (p, &w->processes, link)
 		if (fd >= 0 && p->channel != NULL)
 			channel_send(p->channel, &fd, 1, "reopen");
