@@ -45,6 +45,7 @@ void conf_check(const struct gateway_conf *conf, struct conf_errors *errors)
 	check_doubles(conf, errors);
 	check_pools(conf, errors);
 	check_used_pools(conf, errors);
+	conf_check_watch(conf, errors);
 	conf_check_services(conf, errors);
 	conf_check_clients(conf, errors);
 	/* The last, and only where all else is well: often the routes are there and misspelt. */

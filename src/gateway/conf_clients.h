@@ -93,6 +93,13 @@
 		    .def = "0",                                                                    \
 		    CLIENTS_AT(limits.body),                                                       \
 		    .help = "a request's body; 0: no limit" },                                     \
+	    { .path = "limits.request_buffer",                                                     \
+		    .type = CONF_SIZE,                                                             \
+		    .def = "16K",                                                                  \
+		    .max = 1 << 20,                                                                \
+		    CLIENTS_AT(limits.request_buffer),                                             \
+		    .help = "so much of a request's body is awaited before a server is asked; 0: " \
+			    "none" },                                                              \
 	    { .path = "limits.body_rate",                                                          \
 		    .type = CONF_SIZE,                                                             \
 		    .def = "100",                                                                  \

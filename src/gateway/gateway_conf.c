@@ -14,6 +14,7 @@
 #include "gateway/conf_check.h"
 #include "gateway/conf_clients.h"
 #include "gateway/conf_files.h"
+#include "gateway/conf_pools.h"
 #include "gateway/gateway_conf.h"
 
 #include "base/poison.h"
@@ -211,6 +212,7 @@ static const struct conf_option options[] = {
 	    ROUTE(pool),
 	    .help = "the name of a pool: pool = \"apache\";" },
 	CONF_FILES_OPTIONS(ROUTE_AT),
+	CONF_POOLS_STREAM,
 
 	{ .path = "pools[]",
 	    .type = CONF_LIST,
@@ -308,6 +310,7 @@ static const struct conf_option options[] = {
 	    .max = 16384,
 	    POOL(idle_connections),
 	    .help = "so many are kept to a server, a worker" },
+	CONF_POOLS_OPTIONS,
 
 	{ .path = "private_keys",
 	    .type = CONF_PATHS,

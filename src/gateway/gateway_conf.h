@@ -41,6 +41,7 @@ struct route_conf {
 	char *files; /* a folder */
 	char *files_index, *files_cache, *files_charset;
 	bool files_symlinks; /* those that stay within the folder are followed */
+	bool stream; /* bodies of requests are passed on from the first byte */
 };
 
 struct site_conf {
@@ -90,6 +91,18 @@ struct pool_conf {
 	int64_t max_connections; /* in use, to each server, of all workers; 0: no limit */
 	int64_t queue; /* requests that may wait for one, of all workers */
 	uint64_t queue_timeout; /* ms */
+	int64_t max_fails; /* in a row, until a server is spared; 0: none is */
+	uint64_t fail_timeout; /* ms; so long at most */
+	uint64_t slow_start; /* ms; 0: a server that came back has its whole share at once */
+	char *sticky_cookie; /* its name; NULL: none */
+	char *sticky_secret; /* NULL: none */
+	struct {
+		char *path; /* NULL: a connection is opened, no more */
+		char *host; /* NULL: the server's address */
+		char *status; /* "200-399,404" */
+		uint64_t interval, timeout; /* ms; see pool_conf_interval() */
+		int64_t rise, fall; /* in a row */
+	} health_check;
 };
 
 /* Mutual TLS with the servers of a service. */
@@ -142,6 +155,7 @@ struct gateway_conf {
 		uint64_t body_rate; /* bytes a second, at least; 0: any */
 		int64_t connections_per_client; /* a worker; 0: no limit */
 		uint64_t handshakes_per_client; /* a second, a worker; 0: no limit */
+		uint64_t request_buffer; /* bytes of a body before a server is asked */
 	} limits;
 	struct {
 		char *file; /* a path, "stderr", "syslog:/dev/log"; NULL: none */
@@ -174,6 +188,12 @@ void conf_write_string(FILE *, const char *);
 /* The quick form: a config text in the heap for --listen, --backend and, where not NULL, --cert and --key. */
 char *gateway_conf_quick(
     const char *listen, const char *backend, const char *cert, const char *key);
+
+enum { POOL_CONF_INTERVAL_MS = 2000 };
+/* From one check of a server to the next, ms; 0: they are not checked. */
+uint64_t pool_conf_interval(const struct pool_conf *);
+/* Whether the list holds that status: 1, 0; -1: it is no such list. */
+int pool_conf_status(const char *ranges, unsigned status);
 
 enum { GATEWAY_WORKERS_MAX = 64 };
 /* workers, or one a CPU where that is 0. */

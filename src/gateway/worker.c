@@ -23,6 +23,7 @@
 #include "gateway/origin/pool.h"
 #include "gateway/publish.h"
 #include "gateway/keycheck.h"
+#include "gateway/healthword.h"
 #include "gateway/resolved.h"
 #include "gateway/roles.h"
 #include "gateway/services.h"
@@ -196,6 +197,15 @@ static void resolved(struct worker_process *p, char *text)
 	services_resolved(p->services, r->host, r->endpoints, r->n);
 }
 
+/* Of another configuration's servers nothing is known here. */
+static void health(struct worker_process *p, const char *text)
+{
+	struct healthword word;
+
+	if (healthword_parse(text, p->worker.conf, &word) == 0)
+		pools_health(p->worker.pools, word.pool, word.server, word.up);
+}
+
 static void on_message(void *arg, char *text, int *fds, int fds_n)
 {
 	struct worker_process *p = arg;
@@ -216,6 +226,8 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 		unserve(p, slot, false);
 	else if (strncmp(text, "resolved ", 9) == 0)
 		resolved(p, text + 9);
+	else if (strncmp(text, "health ", 7) == 0)
+		health(p, text + 7);
 	else if (strcmp(text, "drain") == 0)
 		drain(p);
 	else if (strcmp(text, "stop") == 0)

@@ -3,10 +3,11 @@
  * A message is one line of text without newline, at most CHANNEL_TEXT_MAX bytes, with at most
  * CHANNEL_FDS_MAX descriptors. Words are separated by one space; the last may hold spaces.
  *
- *   master to child: "listen SLOT MODE" + fd | "unlisten SLOT" | "resolved HOST TTL ADDR ADDR..." | "drain" | "stop" |
- *                    "reopen" | "key NAME" + fd | "keys-done" | "selfsigned NAMES" | "reload" + fd
+ *   master to child: "listen SLOT MODE" + fd | "unlisten SLOT" | "resolved HOST TTL ADDR ADDR..." |
+ *                    "health up|down POOL ADDRESS" | "drain" | "stop" | "reopen" | "key NAME" + fd | "keys-done" | "selfsigned NAMES" | "reload" + fd
  *   child to master: "ready" | "drained" | "leaving" | "key NAME ok SKIHEX TYPE" | "key NAME error TEXT" |
- *                    "keys-done ok|error TEXT" | "selfsigned PEM..." | "resolved HOST TTL ADDR ADDR..." | "failed TEXT"
+ *                    "keys-done ok|error TEXT" | "selfsigned PEM..." | "resolved HOST TTL ADDR ADDR..." |
+ *                    "health up|down POOL ADDRESS" | "failed TEXT"
  */
 #ifndef PROC_CHANNEL_H
 #define PROC_CHANNEL_H

@@ -333,7 +333,7 @@ def test_an_early_answer_is_passed_on(bed, ctx):
             connection.send(b"HTTP/1.1 413 Too large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
     gw = bed.gateway(bed.settings(bed.backend(script=script)))
     with client.Client(gw.port, ctx()) as c:
-        c.send(http1.request("POST", "/", "localhost", [("Content-Length", "10000000")]) + b"x" * 1000)
+        c.send(http1.request("POST", "/", "localhost", [("Content-Length", "10000000")]) + b"x" * 20000)
         got = c.reader.answer()
         assert got.status == 413 and got.body == b"big"
 

@@ -65,7 +65,9 @@ struct sim_gateway *sim_gateway_new(size_t servers)
 		.idle_timeout = 4000,
 		.idle_connections = 64,
 		.queue = 8,
-		.queue_timeout = 1000 };
+		.queue_timeout = 1000,
+		.max_fails = 3,
+		.fail_timeout = 10000 };
 	g->conf.workers = 1;
 	g->route = (struct route_conf){ .path = (char *)(uintptr_t) "/", .pool = g->pool.name };
 	g->names[0] = (char *)(uintptr_t) "shop.example";

@@ -73,12 +73,10 @@ static const struct origin_ops origin_ops = {
 	.cancel = origin_cancel,
 };
 
-struct upstream *pool_take(
-    struct pool *p, uint64_t client, uint64_t tried, enum pool_want want, enum reason *reason)
+struct upstream *pool_take(struct pool *p, const struct pool_wish *wish, enum reason *reason)
 {
 	struct upstream *up;
 
-	(void)client;
 	if (p->busy) {
 		*reason = REASON_POOL_BUSY;
 		return NULL;
@@ -89,8 +87,8 @@ struct upstream *pool_take(
 	}
 	up = &p->ups[p->taken];
 	assert_true(p->taken < 8);
-	p->wants[p->taken] = want;
-	p->tried[p->taken++] = tried;
+	p->wants[p->taken] = wish->want;
+	p->tried[p->taken++] = wish->tried;
 	return up;
 }
 
@@ -148,6 +146,23 @@ void pool_wait_cancel(struct pool_waiter *waiter)
 size_t pool_servers_n(const struct pool *p)
 {
 	return p->servers;
+}
+
+unsigned pool_sticky_find(const struct pool *p, struct bytes id)
+{
+	(void)p;
+	return id.len == 1 ? (unsigned)(id.at[0] - '0') : 0;
+}
+
+void pool_sticky_id(const struct pool *p, unsigned server, char id[static POOL_STICKY_LEN])
+{
+	(void)p;
+	memset(id, 'a' + (int)server, POOL_STICKY_LEN);
+}
+
+bool pool_server_well(const struct pool *p, unsigned server)
+{
+	return !p->none && server != 3;
 }
 
 const struct pool_conf *pool_conf(const struct pool *p)

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/master/downs.h"
 #include "gateway/master/feed.h"
 #include "gateway/master/names.h"
 #include "proc/channel.h"
@@ -342,6 +343,34 @@ static void names_are_bounded_and_the_oldest_goes(void **state)
 	names_clear(&names);
 }
 
+static void servers_that_are_down_are_told_to_who_comes_later_until_they_are_up(void **state)
+{
+	struct bed *bed = *state;
+	struct downs downs = { 0 };
+	char line[64];
+
+	downs_keep(&downs, "up pool 10.0.0.9:80");
+	downs_keep(&downs, "down pool 10.0.0.1:80");
+	downs_keep(&downs, "down pool 10.0.0.2:80");
+	downs_keep(&downs, "down other pool 10.0.0.1:80");
+	downs_keep(&downs, "down pool 10.0.0.1:80");
+	downs_keep(&downs, "up pool 10.0.0.1:80");
+	assert_int_equal(downs.n, 2);
+	downs_tell(&downs, NULL);
+	downs_tell(&downs, bed->channel);
+	expect(bed, "health down other pool 10.0.0.1:80");
+	expect(bed, "health down pool 10.0.0.2:80");
+	for (int i = 0; i < DOWNS_MAX + 3; i++) {
+		snprintf(line, sizeof line, "down pool %d", i);
+		downs_keep(&downs, line);
+	}
+	assert_int_equal(downs.n, DOWNS_MAX);
+	downs_clear(&downs);
+	downs_tell(&downs, bed->channel);
+	sim_turn(bed->loop);
+	assert_int_equal(recv(bed->service, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
+}
+
 int main(void)
 {
 #define FEED_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -356,6 +385,7 @@ int main(void)
 		FEED_TEST(a_pair_is_asked_for_with_the_names_of_the_machine),
 		FEED_TEST(the_last_line_of_each_name_is_told_to_who_comes_later),
 		FEED_TEST(names_are_bounded_and_the_oldest_goes),
+		FEED_TEST(servers_that_are_down_are_told_to_who_comes_later_until_they_are_up),
 	};
 
 	return cmocka_run_group_tests_name("feed", tests, NULL, NULL);

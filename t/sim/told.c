@@ -97,7 +97,8 @@ void told_ask_with(
     struct told *t, struct sim_gateway *g, enum pool_want want, const struct origin_request *r)
 {
 	enum reason reason;
-	struct upstream *up = pool_take(pools_find(g->worker.pools, "pool"), 0, 0, want, &reason);
+	struct upstream *up = pool_take(
+	    pools_find(g->worker.pools, "pool"), &(struct pool_wish){ .want = want }, &reason);
 
 	assert_non_null(up);
 	*t = (struct told){ .g = g };

@@ -51,7 +51,8 @@ static struct farm *farm(enum balance rule, const unsigned weights[SERVERS])
 static int next(struct farm *f, uint64_t client)
 {
 	bool busy;
-	struct server *s = balance_choose(&f->pool, client, 0, NOW, &busy);
+	struct server *s = balance_choose(
+	    &f->pool, &(struct pool_wish){ .client = client }, NOW, &busy);
 
 	return s != NULL ? (int)s->index : busy ? -2 : -1;
 }
@@ -151,8 +152,10 @@ static void a_server_without_weight_is_the_last_resort(void **state)
 	(void)state;
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(next(f, 0), 1);
-	assert_ptr_equal(balance_choose(&f->pool, 0, 1u << 1, NOW, &busy), &f->servers[0]);
-	assert_null(balance_choose(&f->pool, 0, 3, NOW, &busy));
+	assert_ptr_equal(
+	    balance_choose(&f->pool, &(struct pool_wish){ .tried = 1u << 1 }, NOW, &busy),
+	    &f->servers[0]);
+	assert_null(balance_choose(&f->pool, &(struct pool_wish){ .tried = 3 }, NOW, &busy));
 	assert_false(busy);
 }
 

@@ -25,11 +25,11 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 		.upgrade_to = x->marks.upgrade_to,
 	};
 	enum reason reason = REASON_NONE;
-	uint64_t client = 0;
+	struct pool_wish wish = { .tried = x->tried, .server = x->sticky, .want = want };
 
 	if (pool_conf(x->pool)->balance == BALANCE_CLIENT_HASH)
-		client = pool_client(x->peer);
-	x->upstream = pool_take(x->pool, client, x->tried, want, &reason);
+		wish.client = pool_client(x->peer);
+	x->upstream = pool_take(x->pool, &wish, &reason);
 	if (x->upstream == NULL && reason == REASON_POOL_BUSY) {
 		wait_in_line(x, want);
 		return;

@@ -13,6 +13,7 @@
 #include "base/counters.h"
 #include "gateway/exchange/exchange_private.h"
 #include "gateway/exchange/route.h"
+#include "gateway/exchange/sticky.h"
 #include "net/endpoint.h"
 
 #include "base/poison.h"
@@ -23,6 +24,9 @@ static void believe(struct exchange *, const struct forwarded *);
 static int request_build(struct exchange *, const struct head *, const struct forwarded *said);
 static void method_set(struct exchange *, const struct head *);
 static void hold(struct exchange *, struct bytes);
+static bool gathers(struct exchange *, struct bytes);
+static size_t gather_max(const struct exchange *);
+static void begin_asking(struct exchange *);
 static enum flow wait_with(struct exchange *);
 static void too_large(struct exchange *);
 
@@ -85,7 +89,14 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 		exchange_file(x, route.conf, head);
 	} else {
 		x->pool = route.pool;
-		exchange_ask(x, x->idempotent ? POOL_ANY : POOL_FRESH);
+		x->sticky = sticky_read(x->pool, head);
+		/* A slow client's body holds no back-end while it comes: see gathers(). */
+		if (x->body_follows && !route.conf->stream && gather_max(x) > 0) {
+			x->gathering = true;
+			exchange_state_set(x, EXCHANGE_ASKING);
+		} else {
+			begin_asking(x);
+		}
 	}
 	return x;
 }
@@ -112,6 +123,8 @@ enum flow exchange_body(struct exchange *x, struct bytes slice)
 	uint64_t max = x->tunnel ? 0 : x->worker->conf->limits.body;
 
 	x->body_len += slice.len;
+	if (x->gathering && gathers(x, slice))
+		return FLOW_GO;
 	if (x->pool == NULL || (x->origin == NULL && x->waiter.pool == NULL))
 		return FLOW_GO;
 	if (max > 0 && x->body_len > max) {
@@ -124,6 +137,38 @@ enum flow exchange_body(struct exchange *x, struct bytes slice)
 	if (x->origin->ops->body(x->origin, slice) == FLOW_STOP)
 		x->front_stopped = true;
 	return x->front_stopped ? FLOW_STOP : FLOW_GO;
+}
+
+static void begin_asking(struct exchange *x)
+{
+	x->gathering = false;
+	exchange_ask(x, x->idempotent ? POOL_ANY : POOL_FRESH);
+}
+
+static size_t gather_max(const struct exchange *x)
+{
+	return x->worker->exchanges->gather_max;
+}
+
+/* Whether the slice was kept. If not, the place is full: what was kept is on its way to a back-end, and the
+ * slice may follow. */
+static bool gathers(struct exchange *x, struct bytes slice)
+{
+	uint64_t max = x->worker->conf->limits.body;
+
+	if (max > 0 && x->body_len > max) {
+		x->gathering = false;
+		too_large(x);
+		return true;
+	}
+	if (x->held == NULL)
+		x->held = exchange_held_alloc(x->worker->exchanges);
+	if (x->held != NULL && x->held_len + slice.len <= gather_max(x)) {
+		hold(x, slice);
+		return true;
+	}
+	begin_asking(x);
+	return false;
 }
 
 /* In line: a slice is held for when its turn comes, and no more is taken. */
@@ -141,6 +186,10 @@ static enum flow wait_with(struct exchange *x)
 void exchange_end(struct exchange *x)
 {
 	x->asked = true;
+	if (x->gathering) {
+		begin_asking(x); /* which ends the request, too */
+		return;
+	}
 	if ((x->body_follows || x->tunnel) && x->origin != NULL)
 		x->origin->ops->end(x->origin);
 }
@@ -273,7 +322,7 @@ static void hold(struct exchange *x, struct bytes slice)
 		return;
 	if (x->held == NULL)
 		x->held = exchange_held_alloc(x->worker->exchanges);
-	if (x->held == NULL || slice.len > EXCHANGE_HELD_BYTES - x->held_len) {
+	if (x->held == NULL || slice.len > x->worker->exchanges->held_max - x->held_len) {
 		x->held_all = false;
 		exchange_held_free(x);
 		return;

@@ -21,7 +21,8 @@
 enum {
 	EXCHANGE_HEAD_BYTES = 4096, /* the built request's first place */
 	EXCHANGE_HEAD_KEPT = 64 * 1024, /* a grown one stays with a free exchange up to this */
-	EXCHANGE_HELD_BYTES = 16 * 1024, /* of a body, to be sent again */
+	EXCHANGE_HELD_BYTES = 16 *
+			      1024, /* of a body, to be sent again; above request_buffer: a slice */
 	EXCHANGES_FREE_MAX = 512, /* free ones kept */
 	EXCHANGES_HELD_FREE_MAX = 64,
 	EXCHANGES_COMPLAINTS_RATE = 10, /* log lines a second, a worker */
@@ -65,13 +66,15 @@ struct exchange {
 	bool asked; /* the request is complete */
 	bool front_stopped; /* exchange_body() said STOP: ops->resume is owed */
 	bool held_all; /* held has all of the body that has come */
-	uint8_t *held; /* EXCHANGE_HELD_BYTES, from the free ones; NULL: nothing held */
+	bool gathering; /* no back-end is asked yet: held takes the body first */
+	uint8_t *held; /* exchanges' held_max, from the free ones; NULL: nothing held */
 	size_t held_len;
 	uint64_t body_len; /* of the body, so far */
 
 	/* Where it was sent. */
 	struct pool_waiter waiter; /* in line for a connection */
 	enum pool_want want; /* of that */
+	unsigned sticky; /* 1 + index of the server that the client's cookie names; 0: none */
 	uint64_t tried; /* servers, by bit */
 	unsigned tries;
 	uint64_t start_ms; /* the request's head was there */
@@ -104,6 +107,8 @@ struct exchanges {
 	size_t free_n;
 	void *held_free; /* each begins with the pointer to the next */
 	size_t held_free_n;
+	size_t held_max; /* bytes of each */
+	size_t gather_max; /* limits.request_buffer */
 	struct retry_budget budget;
 	struct bucket complaints;
 	uint64_t complaints_kept; /* since the last one that was said */
@@ -113,7 +118,9 @@ struct exchanges {
 	struct head_limits limits; /* of requests' heads */
 	struct head *request; /* scratch: the request head that a front reads */
 	struct head *own; /* scratch: an origin_answer's head */
-	struct field *fields; /* scratch: an answer's fields that pass; HEAD_FIELDS_MAX */
+	struct field
+	    *fields; /* scratch: an answer's fields that pass; HEAD_FIELDS_MAX and our own */
+	char *cookie; /* scratch: STICKY_COOKIE_MAX */
 	uint8_t *out; /* scratch: an answer's head as a front writes it */
 };
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "gateway/exchange/accesslog.h"
 #include "gateway/exchange/exchange_private.h"
+#include "gateway/exchange/sticky.h"
 #include "gateway/origin/limits.h"
 
 #include "base/poison.h"
@@ -32,6 +33,8 @@ struct exchanges *exchanges_new(struct worker *worker)
 		return NULL;
 	all->worker = worker;
 	all->limits = limits_of(worker->conf);
+	all->gather_max = worker->conf->limits.request_buffer;
+	all->held_max = all->gather_max + EXCHANGE_HELD_BYTES;
 	all->id_key = hash_key_random();
 	bucket_init(&all->complaints, EXCHANGES_COMPLAINTS_RATE, EXCHANGES_COMPLAINTS_BURST,
 	    loop_now_ms(worker->loop));
@@ -40,9 +43,11 @@ struct exchanges *exchanges_new(struct worker *worker)
 		all->id_prefix[i] = "0123456789abcdef"[prefix & 15];
 	all->request = calloc(1, sizeof(*all->request));
 	all->own = calloc(1, sizeof(*all->own));
-	all->fields = calloc(HEAD_FIELDS_MAX, sizeof(*all->fields));
+	all->fields = calloc(HEAD_FIELDS_MAX + 1, sizeof(*all->fields));
+	all->cookie = malloc(STICKY_COOKIE_MAX);
 	all->out = malloc(OUT_BYTES);
-	if (all->request == NULL || all->own == NULL || all->fields == NULL || all->out == NULL) {
+	if (all->request == NULL || all->own == NULL || all->fields == NULL ||
+	    all->cookie == NULL || all->out == NULL) {
 		exchanges_free(all);
 		return NULL;
 	}
@@ -68,6 +73,7 @@ void exchanges_free(struct exchanges *all)
 	free(all->request);
 	free(all->own);
 	free(all->fields);
+	free(all->cookie);
 	free(all->out);
 	all->worker->exchanges = NULL;
 	free(all);
@@ -120,7 +126,7 @@ uint8_t *exchange_held_alloc(struct exchanges *all)
 	void *held = all->held_free;
 
 	if (held == NULL)
-		return malloc(EXCHANGE_HELD_BYTES);
+		return malloc(all->held_max);
 	all->held_free = *(void **)held;
 	all->held_free_n--;
 	return held;

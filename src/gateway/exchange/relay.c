@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "gateway/exchange/exchange_private.h"
+#include "gateway/exchange/sticky.h"
 
 #include "base/poison.h"
 
@@ -26,6 +27,8 @@ void exchange_relay_head(void *arg, const struct head *head)
 	if (head->status == 100)
 		return;
 	answer.fields_n = clean(head, fields);
+	if (head->status >= 200)
+		answer.fields_n += sticky_write(x, &fields[answer.fields_n]);
 	switch (head->body) {
 	case BODY_NONE:
 		answer.body = ANSWER_NO_BODY;

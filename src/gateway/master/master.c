@@ -243,6 +243,13 @@ static void resolved(void *arg, const char *line)
 	workers_resolved(m->workers, line);
 }
 
+static void health(void *arg, const char *line)
+{
+	struct master *m = arg;
+
+	workers_health(m->workers, line);
+}
+
 static void renewed(void *arg, const char *pem)
 {
 	struct master *m = arg;
@@ -435,6 +442,7 @@ static int make_parts(struct master *m)
 	struct watcher_params watcher = { .loop = m->loop,
 		.ready = names_ready,
 		.resolved = resolved,
+		.health = health,
 		.asked = master_asked,
 		.admin = &m->admin,
 		.arg = m };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/healthword.h"
 #include "gateway/master/memfile.h"
 #include "gateway/resolved.h"
 #include "gateway/roles.h"
@@ -34,6 +35,19 @@ struct watcher {
 
 static int spawn(struct watcher *w);
 
+/* One that is being replaced may still speak of servers that are none any more. */
+static void health(struct watcher *w, const char *line)
+{
+	struct healthword word;
+
+	if (w->params.health == NULL)
+		return;
+	if (healthword_parse(line, w->plan->conf, &word) == 0)
+		w->params.health(w->params.arg, line);
+	else if (!w->replacing)
+		log_warnx("the monitor said what makes no sense about a server");
+}
+
 static void on_message(void *arg, char *text, int *fds, int fds_n)
 {
 	struct watcher *w = arg;
@@ -51,6 +65,10 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 	    strcmp(text, "reopen") == 0) {
 		if (w->params.asked != NULL)
 			w->params.asked(w->params.arg, text);
+		return;
+	}
+	if (strncmp(text, "health ", 7) == 0) {
+		health(w, text + 7);
 		return;
 	}
 	if (strncmp(text, "resolved ", 9) != 0 || (copy = strdup(text + 9)) == NULL)

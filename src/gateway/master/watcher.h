@@ -19,6 +19,8 @@ struct watcher_params {
 	struct endpoint keys, cache;
 	void (*ready)(void *arg); /* every name had its first answer, or time enough; each start */
 	void (*resolved)(void *arg, const char *line); /* "HOST TTL ADDR...", checked */
+	void (*health)(
+	    void *arg, const char *line); /* "up|down POOL ADDRESS", checked; NULL: not heard */
 	/* An operator's command that came by the admin socket: "reload", "drain", "reopen". NULL: none is taken. */
 	void (*asked)(void *arg, const char *what);
 	const struct adminconf_sockets *admin; /* handed to each monitor; borrowed. NULL: none */

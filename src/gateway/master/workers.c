@@ -227,6 +227,7 @@ static struct process *spawn(struct workers *w, unsigned slot)
 	report(p);
 	w->slots[slot].next = p;
 	names_tell(&w->names, p->channel); /* of key servers, too: it is not ready without those */
+	downs_tell(&w->downs, p->channel);
 	return p;
 }
 
@@ -454,6 +455,16 @@ void workers_resolved(struct workers *w, const char *text)
 			channel_send(p->channel, NULL, 0, "resolved %s", text);
 }
 
+void workers_health(struct workers *w, const char *text)
+{
+	struct process *p;
+
+	downs_keep(&w->downs, text);
+	TAILQ_FOREACH (p, &w->processes, link)
+		if (p->channel != NULL)
+			channel_send(p->channel, NULL, 0, "health %s", text);
+}
+
 /* Opened here: workers have given up the right to, where the folder is not theirs. */
 void workers_reopen(struct workers *w)
 {
@@ -556,6 +567,7 @@ void workers_free(struct workers *w)
 		deadline_clear(w->params.loop, &w->slots[i].orphaned);
 	}
 	names_clear(&w->names);
+	downs_clear(&w->downs);
 	forget(&w->now);
 	forget(&w->before);
 	free(w);

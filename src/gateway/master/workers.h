@@ -38,6 +38,7 @@ bool workers_rolling(const struct workers *);
 bool workers_ended(struct workers *, pid_t, int status); /* true: it was one of these */
 void workers_resolved(
     struct workers *, const char *text); /* "HOST TTL ADDR...": to all, and to those that come */
+void workers_health(struct workers *, const char *text); /* "up|down POOL ADDRESS": the same way */
 void workers_reopen(struct workers *);
 void workers_drain(struct workers *);
 void workers_stop(struct workers *); /* now */

@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include "gateway/master/downs.h"
 #include "gateway/master/names.h"
 #include "gateway/master/workers.h"
 #include "gateway/roles.h"
@@ -51,6 +52,7 @@ struct workers {
 	struct slot slots[ROLES_WORKERS_MAX];
 	TAILQ_HEAD(, process) processes;
 	struct names names;
+	struct downs downs;
 	bool rolling, draining;
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "gateway/monitor/health.h"
 #include "gateway/monitor/resolve.h"
 #include "gateway/monitor/status.h"
 #include "gateway/remote.h"
@@ -44,6 +45,8 @@ struct monitor {
 	struct loop *loop;
 	struct channel *channel;
 	struct resolver *resolver;
+	struct health *health;
+	const struct gateway_conf *conf;
 	struct name *names;
 	size_t n;
 	struct deadline beat, patience;
@@ -116,6 +119,7 @@ static void took(struct name *name, const struct resolved *answer)
 	if (name->retry_ms > 0)
 		log_info("%s resolves again", name->host);
 	name->retry_ms = 0;
+	health_resolved(m->health, name->host, answer->endpoints, answer->n);
 	deadline_set(m->loop, &name->again, ttl * 1000, ask_cb);
 	if (sorted == NULL)
 		return;
@@ -150,6 +154,17 @@ static void ask_cb(struct deadline *deadline)
 
 	if (resolver_ask(name->monitor->resolver, name->host, answer_cb, name) != 0)
 		failed(name, "out of memory");
+}
+
+/* ---- which servers are well */
+
+static int health_changed(void *arg, const struct healthword *word)
+{
+	struct monitor *m = arg;
+
+	if (m->channel == NULL || healthword_print(m->conf, word, m->told, sizeof m->told) != 0)
+		return -1;
+	return channel_send(m->channel, NULL, 0, "health %s", m->told);
 }
 
 /* ---- which names there are */
@@ -261,35 +276,48 @@ int monitor_run(struct loop *loop, const struct gateway_conf *conf, int channel_
     _Atomic uint64_t *beat, struct status *status)
 {
 	static const int list[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, 0 };
-	struct monitor m = { .loop = loop, .beat_cell = beat };
-	struct signals *signals = signals_new(loop, list, on_signal, &m);
+	struct monitor *m = calloc(1, sizeof *m);
+	struct health_params health = {
+		.loop = loop, .conf = conf, .changed = health_changed, .arg = m
+	};
+	struct signals *signals;
 	int rc;
 
-	m.channel = channel_new(loop, channel_fd, &channel_events, &m);
-	m.resolver = resolver_new(loop, NULL);
-	if (signals == NULL || m.channel == NULL || m.resolver == NULL || find_names(&m, conf) != 0)
+	if (m == NULL)
+		fatalx(EXIT_RUNTIME, "out of memory at start");
+	m->loop = loop;
+	m->conf = conf;
+	m->beat_cell = beat;
+	signals = signals_new(loop, list, on_signal, m);
+	m->channel = channel_new(loop, channel_fd, &channel_events, m);
+	m->resolver = resolver_new(loop, NULL);
+	m->health = health_new(&health);
+	if (signals == NULL || m->channel == NULL || m->resolver == NULL || m->health == NULL ||
+	    find_names(m, conf) != 0)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
 	if (status != NULL)
-		status_on_command(status, pass_on, &m);
+		status_begin(status, m->health, pass_on, m);
 	if (beat != NULL)
-		beat_cb(&m.beat);
-	deadline_set(loop, &m.patience, MONITOR_READY_MS, patience_cb);
-	for (size_t i = 0; i < m.n; i++)
-		deadline_set(loop, &m.names[i].again, 0, ask_cb);
-	if (m.n == 0)
-		say_ready(&m);
+		beat_cb(&m->beat);
+	deadline_set(loop, &m->patience, MONITOR_READY_MS, patience_cb);
+	for (size_t i = 0; i < m->n; i++)
+		deadline_set(loop, &m->names[i].again, 0, ask_cb);
+	if (m->n == 0)
+		say_ready(m);
 	rc = loop_run(loop);
 	if (status != NULL)
-		status_on_command(status, NULL, NULL);
-	deadline_clear(loop, &m.beat);
-	deadline_clear(loop, &m.patience);
-	for (size_t i = 0; i < m.n; i++) {
-		deadline_clear(loop, &m.names[i].again);
-		free(m.names[i].host);
+		status_begin(status, NULL, NULL, NULL);
+	deadline_clear(loop, &m->beat);
+	deadline_clear(loop, &m->patience);
+	for (size_t i = 0; i < m->n; i++) {
+		deadline_clear(loop, &m->names[i].again);
+		free(m->names[i].host);
 	}
-	resolver_free(m.resolver);
-	free(m.names);
-	channel_free(m.channel);
+	resolver_free(m->resolver);
+	health_free(m->health);
+	free(m->names);
+	channel_free(m->channel);
 	signals_free(signals);
+	free(m);
 	return rc == 0 ? 0 : EXIT_RUNTIME;
 }

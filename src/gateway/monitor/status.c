@@ -25,6 +25,7 @@ struct status {
 	const struct gateway_conf *conf;
 	struct counters *counters;
 	struct admin *admin;
+	const struct health *health; /* NULL: not now */
 	bool (*pass)(void *arg, const char *command);
 	void *pass_arg;
 	const char *prefix; /* while servers are gathered */
@@ -228,12 +229,14 @@ static void write_status(void *arg, struct admin_out *out)
 	write_workers(s, out);
 	write_service(s, "key_servers", REPORT_KEY_SERVER, out);
 	write_service(s, "cache_servers", REPORT_CACHE_SERVER, out);
+	status_pools(s->health, loop_now_ms(s->loop), out);
 	admin_json_open(out, "problems", '[');
 	worker_problems(s, &n, out);
 	service_problems(s, "key server", REPORT_KEY_SERVER,
 	    "new clients are refused, resumed sessions go on", n.ready + n.draining, out);
 	service_problems(s, "cache server", REPORT_CACHE_SERVER,
 	    "sessions that no ticket holds are not resumed", n.ready + n.draining, out);
+	status_pools_problems(s->health, out);
 	admin_json_close(out, ']');
 }
 
@@ -242,6 +245,7 @@ static void write_metrics(void *arg, struct admin_out *out)
 	const struct status *s = arg;
 
 	status_metrics(s->counters, out);
+	status_pools_metrics(s->health, out);
 }
 
 static bool is_ready(void *arg)
@@ -309,8 +313,10 @@ struct status *status_new(struct loop *loop, const struct gateway_conf *conf,
 	return s;
 }
 
-void status_on_command(struct status *s, bool (*pass)(void *arg, const char *command), void *arg)
+void status_begin(struct status *s, const struct health *health,
+    bool (*pass)(void *arg, const char *command), void *arg)
 {
+	s->health = health;
 	s->pass = pass;
 	s->pass_arg = arg;
 }

@@ -12,17 +12,24 @@
 #include "proc/adminconf.h"
 
 struct status;
+struct health;
 
 /* Takes the sockets over; conf and counters are borrowed for its life. operator: the master's user; it and root
  * may use the Unix socket, workers may not. NULL: no memory. */
 struct status *status_new(struct loop *, const struct gateway_conf *, struct counters *,
     uid_t operator_uid, struct adminconf_sockets *);
-/* pass: takes "reload", "drain", "reopen" to the master; false: it cannot be reached. NULL: none any more. */
-void status_on_command(struct status *, bool (*pass)(void *arg, const char *command), void *arg);
+/* health: shown, borrowed until the next call. pass: takes "reload", "drain", "reopen" to the master; false: it
+ * cannot be reached. NULL: none any more. */
+void status_begin(struct status *, const struct health *,
+    bool (*pass)(void *arg, const char *command), void *arg);
 void status_free(struct status *);
 
 /* status_metrics.c: the whole page. */
 void status_metrics(struct counters *, struct admin_out *);
+/* status_pools.c: servers that are checked. */
+void status_pools(const struct health *, uint64_t now_ms, struct admin_out *);
+void status_pools_problems(const struct health *, struct admin_out *);
+void status_pools_metrics(const struct health *, struct admin_out *);
 /* What a row of the table of counters is called as a metric, with its help; for tests. False: it has none. */
 bool status_metric_known(const char *row);
 

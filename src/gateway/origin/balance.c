@@ -26,7 +26,7 @@ static bool known(const struct server *server, uint64_t tried)
 
 static bool well(const struct candidates *among, const struct server *server)
 {
-	return known(server, among->tried) && server->spared_until <= among->now_ms &&
+	return known(server, among->tried) && server_well(server, among->now_ms) &&
 	       server->weight > 0 && server->backup == among->backups;
 }
 
@@ -46,11 +46,13 @@ static struct server *in_turn(struct pool *pool, const struct candidates *among)
 
 	for (size_t i = 0; i < pool->servers_n; i++) {
 		struct server *server = &pool->servers[i];
+		int64_t share;
 
 		if (!eligible(among, server))
 			continue;
-		server->current += server->weight;
-		total += server->weight;
+		share = server_share(server, among->now_ms);
+		server->current += share;
+		total += share;
 		if (best == NULL || server->current > best->current)
 			best = server;
 	}
@@ -59,17 +61,28 @@ static struct server *in_turn(struct pool *pool, const struct candidates *among)
 	return best;
 }
 
-/* By connections in use for its weight; begins at another one each time, so equal ones take turns. */
+/*
+ * By the connections in use that it would have, for its share; begins at another one each time, so equal
+ * ones take turns.
+ */
 static struct server *least_busy(struct pool *pool, const struct candidates *among)
 {
 	struct server *best = NULL;
+	int64_t best_share = 0;
 
 	for (size_t i = 0; i < pool->servers_n; i++) {
 		struct server *server = &pool->servers[(pool->turn + i) % pool->servers_n];
 
-		if (eligible(among, server) &&
-		    (best == NULL || server->busy_n * best->weight < best->busy_n * server->weight))
+		int64_t share;
+
+		if (!eligible(among, server))
+			continue;
+		share = server_share(server, among->now_ms);
+		if (best == NULL || ((int64_t)server->busy_n + 1) * best_share <
+					((int64_t)best->busy_n + 1) * share) {
 			best = server;
+			best_share = share;
+		}
 	}
 	if (best != NULL)
 		pool->turn = (best->index + 1) % pool->servers_n;
@@ -99,7 +112,8 @@ static struct server *by_client(struct pool *pool, const struct candidates *amon
 
 		if (!eligible(among, server))
 			continue;
-		score = -(double)server->weight / log(draw(client, server->id));
+		score = -(double)server_share(server, among->now_ms) /
+			log(draw(client, server->id));
 		if (best == NULL || score > most) {
 			best = server;
 			most = score;
@@ -129,7 +143,7 @@ static bool any_well(const struct candidates *among)
 	return false;
 }
 
-/* The one that has been spared for longest. */
+/* One that is not down, if there is such a one; of those, the one that has been spared for longest. */
 static struct server *spared(struct pool *pool, uint64_t tried)
 {
 	struct server *best = NULL;
@@ -138,27 +152,44 @@ static struct server *spared(struct pool *pool, uint64_t tried)
 		struct server *server = &pool->servers[i];
 
 		if (known(server, tried) &&
-		    (best == NULL || server->spared_until < best->spared_until))
+		    (best == NULL || server->down < best->down ||
+			(server->down == best->down && server->spared_until < best->spared_until)))
 			best = server;
 	}
 	return best;
 }
 
-struct server *balance_choose(
-    struct pool *pool, uint64_t client, uint64_t tried, uint64_t now_ms, bool *busy)
+/* Whatever its weight: one that gets no new clients keeps those that it has. */
+static struct server *wished(struct pool *pool, const struct pool_wish *wish, uint64_t now_ms)
 {
-	struct candidates among = { .pool = pool, .tried = tried, .now_ms = now_ms };
 	struct server *server;
 
+	if (wish->server == 0 || wish->server > pool->servers_n)
+		return NULL;
+	server = &pool->servers[wish->server - 1];
+	return known(server, wish->tried) && server_well(server, now_ms) &&
+		       server->busy_n < pool->busy_max
+		   ? server
+		   : NULL;
+}
+
+struct server *balance_choose(
+    struct pool *pool, const struct pool_wish *wish, uint64_t now_ms, bool *busy)
+{
+	struct candidates among = { .pool = pool, .tried = wish->tried, .now_ms = now_ms };
+	struct server *server = wished(pool, wish, now_ms);
+
 	*busy = false;
+	if (server != NULL)
+		return server;
 	for (int i = 0; i < 2; i++, among.backups = true) {
 		if (!any_well(&among))
 			continue;
-		server = by_rule(pool, &among, client);
+		server = by_rule(pool, &among, wish->client);
 		*busy = server == NULL;
 		return server;
 	}
-	server = spared(pool, tried);
+	server = spared(pool, wish->tried);
 	if (server != NULL && server->busy_n >= pool->busy_max) {
 		*busy = true;
 		return NULL;

@@ -405,7 +405,7 @@ static enum step finish(struct origin_http1 *h)
 	if (reuse && h->paused)
 		stream_resume(up->stream);
 	state_set(h, ORIGIN_FREE);
-	server_worked(up->server, up->reused);
+	server_worked(up->server, up->reused, loop_now_ms(up->worker->loop));
 	upstream_release(up, reuse ? UPSTREAM_REUSE : UPSTREAM_CLOSE);
 	events->end(arg);
 	return STEP_OVER;

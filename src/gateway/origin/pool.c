@@ -81,8 +81,18 @@ void pools_resolved(struct pools *pools, const char *host, const struct endpoint
 	}
 }
 
-struct upstream *pool_take(
-    struct pool *pool, uint64_t client, uint64_t tried, enum pool_want want, enum reason *reason)
+void pools_health(struct pools *pools, size_t pool, size_t at, bool up)
+{
+	struct pool *p = &pools->at[pool];
+	uint64_t now = loop_now_ms(pools->worker->loop);
+
+	/* One that is named twice is one. */
+	for (size_t i = 0; i < p->servers_n; i++)
+		if (strcmp(p->servers[i].text, p->servers[at].text) == 0)
+			server_health(&p->servers[i], up, now);
+}
+
+struct upstream *pool_take(struct pool *pool, const struct pool_wish *wish, enum reason *reason)
 {
 	struct loop *loop = pool->pools->worker->loop;
 	struct upstream *up = NULL;
@@ -93,13 +103,14 @@ struct upstream *pool_take(
 		*reason = REASON_POOL_BUSY;
 		return NULL;
 	}
-	server = balance_choose(pool, client, tried, loop_now_ms(loop), &busy);
+	server = balance_choose(pool, wish, loop_now_ms(loop), &busy);
 	if (server == NULL) {
 		*reason = busy ? REASON_POOL_BUSY : REASON_NO_SERVER;
 		return NULL;
 	}
-	if (want != POOL_NEW)
-		up = upstream_take(server, want == POOL_FRESH ? POOL_FRESH_MS : UINT64_MAX);
+	server_chosen(server, loop_now_ms(loop));
+	if (wish->want != POOL_NEW)
+		up = upstream_take(server, wish->want == POOL_FRESH ? POOL_FRESH_MS : UINT64_MAX);
 	if (up == NULL)
 		up = upstream_open(server);
 	if (up == NULL)
@@ -215,6 +226,7 @@ static int pool_init(struct pool *pool, struct pools *pools, const struct pool_c
 	pool->busy_max = conf->max_connections > 0 ? share(pools, conf->max_connections) : SIZE_MAX;
 	pool->waiters_max = share(pools, conf->queue);
 	TAILQ_INIT(&pool->waiters);
+	sticky_key(pool);
 	pool->servers = calloc(conf->servers.n > 0 ? conf->servers.n : 1, sizeof(*pool->servers));
 	if (pool->servers == NULL)
 		return -1;

@@ -1,6 +1,6 @@
 /*
  * pool.h: the servers of one name, their idle upstreams, and the bounded queue of those who wait for
- * one. Servers that failed last are spared for a short while (passive).
+ * one. Servers that failed are spared for a while, those that the monitor finds down until it says otherwise.
  */
 #ifndef GATEWAY_ORIGIN_POOL_H
 #define GATEWAY_ORIGIN_POOL_H
@@ -23,6 +23,7 @@ struct upstream;
 enum pool_want { POOL_ANY, POOL_FRESH, POOL_NEW };
 
 enum { POOL_ADDRESSES_MAX = 16, POOL_FRESH_MS = 1000, POOL_TRIED_MAX = 64 };
+enum { POOL_STICKY_LEN = 16 };
 
 struct pools *pools_new(struct worker *); /* from conf->pools; numeric addresses are set at once */
 void pools_free(struct pools *);
@@ -30,13 +31,26 @@ struct pool *pools_find(struct pools *, const char *name);
 /* The monitor's word: addresses of a host name, for each server that has that host; n is never 0. */
 void pools_resolved(struct pools *, const char *host, const struct endpoint *,
     size_t n); /* ports are set by the server */
-/* A server and an open or opening connection to it. tried: servers not to be taken (bit = index, up
- * to POOL_TRIED_MAX). NULL: *reason says why. The taker starts its origin in the same turn; from then on the
+/* The monitor's word of a server that it checks, by their places in the configuration. */
+void pools_health(struct pools *, size_t pool, size_t server, bool up);
+/* What is asked of a pool. */
+struct pool_wish {
+	uint64_t client; /* pool_client(), for client_hash */
+	uint64_t tried; /* servers not to be taken: bit = index, up to POOL_TRIED_MAX */
+	unsigned server; /* 1 + index of the one to be taken while it is well; 0: any */
+	enum pool_want want;
+};
+/* A server and an open or opening connection to it. NULL: *reason says why. The taker starts its origin in the same turn; from then on the
  * connection goes back to its server, or away, by itself: after events->end, ->failed or ops->cancel. */
-struct upstream *pool_take(
-    struct pool *, uint64_t client, uint64_t tried, enum pool_want, enum reason *);
+struct upstream *pool_take(struct pool *, const struct pool_wish *, enum reason *);
 /* What client_hash goes by: a number of the client's address, the same in all workers and gateways. */
 uint64_t pool_client(const char *address);
+
+/* sticky.c: what a cookie bears for a server, the same in all workers and gateways; and 1 + the index of the
+ * server that it was made for, 0: none has it. */
+void pool_sticky_id(const struct pool *, unsigned server, char id[static POOL_STICKY_LEN]);
+unsigned pool_sticky_find(const struct pool *, struct bytes id);
+bool pool_server_well(const struct pool *, unsigned server); /* by its index */
 
 /* In line for a connection, after pool_take() said REASON_POOL_BUSY. ready() comes once, in a later turn: with
  * REASON_NONE it is time to take again; with REASON_QUEUE_TIMEOUT it was too long. */

@@ -1,18 +1,18 @@
 /*
  * server.h: one member of a pool, as pool.c, balance.c and upstream.c share it: its addresses, its
- * idle upstreams (newest first, so that those that are not needed grow old), and whether it is
- * spared because it failed.
+ * idle upstreams (newest first, so that those that are not needed grow old), and whether it is well:
+ * the monitor's checks say so from outside (down), and its failures in use (spared).
  */
 #ifndef GATEWAY_ORIGIN_SERVER_H
 #define GATEWAY_ORIGIN_SERVER_H
 
+#include "base/hash.h"
 #include "gateway/gateway_conf.h"
 #include "gateway/origin/pool.h"
 
 enum {
-	SERVER_SPARE_MS =
-	    1000, /* after a failure to connect, or SERVER_FAILURES_MAX others in a row */
-	SERVER_FAILURES_MAX = 3,
+	SERVER_SPARE_MS = 1000, /* at first; twice as long each time, up to fail_timeout */
+	SERVER_SHARE = 256, /* of a weight of 1: what balance.c counts in */
 	SERVER_STALE_MAX = 2, /* kept connections that were gone, in a row: from then on */
 	SERVER_NEW_MS = 2000, /* only new ones for so long, since retries have a budget */
 	SERVER_HOST_MAX = 256,
@@ -35,8 +35,13 @@ struct server {
 	size_t idle_n;
 	struct upstream *busy; /* first of those in use, for the end of the process */
 	size_t busy_n;
+	bool down; /* says the monitor */
 	unsigned failures; /* in a row */
-	uint64_t spared_until; /* ms */
+	unsigned spares; /* times it was spared and has not worked since */
+	bool trial; /* it was spared, and one request tries whether it works */
+	uint64_t spared_until; /* ms; with trial: others wait for its outcome so long */
+	uint64_t back_at; /* ms; when it came back; 0: it was never away */
+	uint64_t sticky; /* what the cookie bears */
 	unsigned stale; /* kept connections that were gone, in a row */
 	uint64_t new_until; /* ms: no kept ones are used */
 };
@@ -52,6 +57,7 @@ struct pool {
 	size_t waiters_n, waiters_max;
 	bool waking; /* who takes now is the first in line */
 	struct later wake;
+	struct hash_key sticky_key;
 };
 
 struct pools {
@@ -69,15 +75,23 @@ void server_clear(struct server *);
 void server_resolved(struct server *, const struct endpoint *, size_t n);
 const struct endpoint *server_address(struct server *); /* the next one; NULL: none is known */
 void server_failed(struct server *, bool to_connect, uint64_t now_ms);
-void server_worked(struct server *, bool reused);
+void server_worked(struct server *, bool reused, uint64_t now_ms);
+void server_chosen(struct server *, uint64_t now_ms); /* it gets a request */
+void server_health(struct server *, bool up, uint64_t now_ms); /* the monitor's word */
+bool server_well(const struct server *, uint64_t now_ms); /* neither down nor spared */
+/* Its weight in SERVER_SHAREs; less for a while after it came back (slow_start). */
+int64_t server_share(const struct server *, uint64_t now_ms);
 void server_stale(
     struct server *, uint64_t now_ms); /* a kept connection was gone when it was used */
 
 void server_freed(struct server *); /* one that was in use is not any more: who waits may take */
 
+/* sticky.c */
+void sticky_key(struct pool *); /* from its configuration */
+uint64_t sticky_of(const struct pool *, const char *address);
+
 /* balance.c: the server for a request, by the pool's rule. Backups only where no other is well, spared ones
  * only where no other is left. NULL: none; *busy: there are some, with all their connections in use. */
-struct server *balance_choose(
-    struct pool *, uint64_t client, uint64_t tried, uint64_t now_ms, bool *busy);
+struct server *balance_choose(struct pool *, const struct pool_wish *, uint64_t now_ms, bool *busy);
 
 #endif
