@@ -309,6 +309,70 @@ def test_a_hundred_slow_readers_hold_no_server_of_ten(bed, ctx):
             c.close()
 
 
+# ---- servers that misbehave: each ends in time, each for its own reason
+
+def drip(connection, data, pause=0.02):
+    for at in range(len(data)):
+        connection.send(data[at:at + 1])
+        connection.sock.settimeout(pause)
+        connection.recv(1)  # nothing comes: time passes
+
+
+def endless(connection, block):
+    while True:
+        connection.send(block)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+MISDEEDS = {
+    "reset after the request": (lambda c: c.reset(), 502, "backend_reset"),
+    "reset in the head": (lambda c: (c.send(OK[:20]), c.sock.settimeout(0.1), c.recv(1), c.reset()), 502, "backend_reset"),
+    "reset in the body": (lambda c: (c.send(OK + b"half"), c.sock.settimeout(0.1), c.recv(1), c.reset()), 0, "backend_reset"),
+    "end in the head": (lambda c: c.send(OK[:20]), 502, "backend_truncated"),
+    "end in the body": (lambda c: c.send(OK + b"half"), 0, "backend_truncated"),
+    "end without a byte": (lambda c: None, 502, "backend_close"),
+    "two lengths": (lambda c: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 502, "backend_framing"),
+    "an endless head": (lambda c: (c.send(b"HTTP/1.1 200 OK\r\n"), endless(c, b"X: " + b"y" * 4000 + b"\r\n")), 502, "backend_head_size"),
+    "interim answers without an end": (lambda c: endless(c, b"HTTP/1.1 103 Early Hints\r\n\r\n"), 502, "backend_interim"),
+    "a chunk of no size": (lambda c: c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 0, "backend_chunk"),
+    "a head byte by byte": (lambda c: drip(c, OK + b"x" * 10, 0.1), 504, "answer_timeout"),
+    "silence": (lambda c: (c.sock.settimeout(10), c.recv(1)), 504, "answer_timeout"),
+    "silence in the body": (lambda c: (c.send(OK + b"half"), c.sock.settimeout(10), c.recv(1)), 0, "answer_timeout"),
+}
+
+
+@pytest.mark.parametrize("name", MISDEEDS)
+def test_each_misdeed_of_a_server_ends_in_time_and_has_its_reason(bed, ctx, name):
+    deed, status, reason = MISDEEDS[name]
+
+    def script(connection):
+        connection.reader.until(b"\r\n\r\n")
+        deed(connection)
+    gw = bed.gateway(bed.settings(workers=1, pools=[pool([bed.backend(script=script)], answer_timeout="1s", max_fails=0)]))
+    began = time.monotonic()
+    with client.Client(gw.port, ctx()) as c:
+        if status:
+            got = c.get("/", "POST")
+            assert got.status == status
+        else:  # its head was passed on: the connection ends, and what came is no whole
+            c.send(http1.request("POST", "/"))
+            data = b""
+            while block := c.recv(4096):
+                data += block
+            assert data.startswith(b"HTTP/1.1 200") and not data.endswith((b"x" * 10, b"0\r\n\r\n"))
+    assert time.monotonic() - began < 5
+    assert wait.until(lambda: gw.counter(f"sslgw_ended_total_{reason}"), 5, reason) >= 1
+
+
+def test_a_slow_body_of_a_server_is_passed_on_as_it_comes(bed, ctx):
+    def script(connection):
+        connection.request()
+        drip(connection, OK + b"0123456789", 0.01)
+    gw = bed.gateway(bed.settings(workers=1, pools=[pool([bed.backend(script=script)], answer_timeout="2s")]))
+    with client.Client(gw.port, ctx()) as c:
+        assert c.get("/").body == b"0123456789"
+
+
 # ---- servers are killed and come back
 
 class Mortal:
