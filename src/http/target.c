@@ -249,21 +249,38 @@ unsigned target_oddities(struct bytes path, struct bytes query)
 	return odd;
 }
 
-bool target_under(struct bytes path, const char *prefix)
+/* How many bytes of the path stand for these; 0: it begins otherwise. */
+static size_t prefix_len(struct bytes path, const char *prefix)
 {
 	size_t i = 0, len;
-	uint8_t last = '\0';
 
-	for (; *prefix != '\0'; prefix++) {
+	for (; *prefix != '\0'; prefix++, i += len) {
 		uint8_t c;
 
 		if (i >= path.len)
-			return false;
+			return 0;
 		c = octet_at(path, i, &len);
 		if (c != (uint8_t)*prefix || (c == '/' && len > 1))
-			return false;
-		last = c;
-		i += len;
+			return 0;
 	}
-	return last == '/' || i == path.len || path.at[i] == '/';
+	return i;
+}
+
+size_t target_prefix(struct bytes path, const char *prefix)
+{
+	size_t len = prefix_len(path, prefix);
+
+	if (len == 0 || prefix[strlen(prefix) - 1] == '/' || len == path.len || path.at[len] == '/')
+		return len;
+	return 0;
+}
+
+bool target_under(struct bytes path, const char *prefix)
+{
+	return target_prefix(path, prefix) > 0;
+}
+
+bool target_is(struct bytes path, const char *exact)
+{
+	return path.len > 0 && prefix_len(path, exact) == path.len;
 }

@@ -54,5 +54,8 @@ size_t target_host_lower(struct bytes host, char *buf, size_t size);
  * /asp to every server), except that %2F is not a separator. Case matters.
  */
 bool target_under(struct bytes path, const char *prefix);
+/* The same, as the length of what stands for the prefix, in bytes of the path; 0: not under it. */
+size_t target_prefix(struct bytes path, const char *prefix);
+bool target_is(struct bytes path, const char *exact); /* escapes as above */
 
 #endif
