@@ -39,6 +39,8 @@ static void parse_inner(const struct parser *, const struct conf_option *, const
     char *base, const struct conf_place *);
 static void parse_words(const struct parser *, const struct conf_option *, const config_setting_t *,
     void *field, const struct conf_place *);
+static void parse_pairs(const struct parser *, const struct conf_option *, const config_setting_t *,
+    void *field, const struct conf_place *);
 static void parse_scalar(const struct parser *, const struct conf_option *,
     const config_setting_t *, void *field, const struct conf_place *);
 static void unknown(const struct parser *, const char *scope, const char *name, size_t len,
@@ -147,6 +149,10 @@ static void parse_setting(
 	case CONF_PATHS:
 		conf_places_field(p->places, base + o->at, &place);
 		parse_words(p, o, s, base + o->at, &place);
+		break;
+	case CONF_PAIRS:
+		conf_places_field(p->places, base + o->at, &place);
+		parse_pairs(p, o, s, base + o->at, &place);
 		break;
 	default:
 		conf_places_field(p->places, base + o->at, &place);
@@ -298,6 +304,51 @@ static void parse_words(const struct parser *p, const struct conf_option *o,
 		struct conf_place here = place_of(p, member);
 
 		conf_places_field(p->places, &list->at[i++], &here);
+	}
+}
+
+/* One name and its value. */
+static void parse_pair(const struct parser *p, const struct conf_option *o, const char *name,
+    const config_setting_t *value, const struct conf_place *place, void *field)
+{
+	struct conf_strings *list = field;
+	size_t before = list->n;
+
+	if (name == NULL || value == NULL || config_setting_type(value) != CONFIG_TYPE_STRING) {
+		wrong_type(p, o, place);
+		return;
+	}
+	told(p, o, place, conf_value_add(o, name, place->folder, field));
+	if (list->n == before + 1)
+		told(p, o, place,
+		    conf_value_add(o, config_setting_get_string(value), place->folder, field));
+	if (list->n == before + 1)
+		free(list->at[--list->n]);
+}
+
+static void parse_pairs(const struct parser *p, const struct conf_option *o,
+    const config_setting_t *s, void *field, const struct conf_place *place)
+{
+	bool group = config_setting_is_group(s);
+
+	if (!group && !config_setting_is_list(s)) {
+		wrong_type(p, o, place);
+		return;
+	}
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const config_setting_t *member = config_setting_get_elem(s, (unsigned)i);
+		struct conf_place here = place_of(p, member);
+		const char *name = NULL;
+
+		if (group) {
+			parse_pair(p, o, config_setting_name(member), member, &here, field);
+			continue;
+		}
+		if (!config_setting_is_group(member) || config_setting_length(member) != 2 ||
+		    config_setting_lookup_string(member, "name", &name) != CONFIG_TRUE)
+			name = NULL;
+		parse_pair(p, o, name,
+		    name != NULL ? config_setting_get_member(member, "value") : NULL, &here, field);
 	}
 }
 

@@ -15,6 +15,8 @@
  *   DURATION uint64_t ms ("20ms", "10s", "5m", "24h", "7d")   SIZE uint64_t bytes ("64K", "512M", "2G")
  *   RATE uint64_t per second ("5000/s", "600/min" is 10)       ENUM int (index in values, "a|b|c")
  *   STRINGS, PATHS struct conf_strings                           FLAGS unsigned, bit = index in values
+ *   PAIRS struct conf_strings: name, value, name, value. Written { Name = "value"; } or, for names that
+ *   a file cannot hold so, ( { name = "Name"; value = "value"; } )
  * Relative PATHs are taken from the folder of the file that names them, but for the words in values
  * ("stderr|pkcs11:"; one that ends in a colon is a prefix). "${NAME}" in a string comes from the
  * environment; unset is an error; "$${" is "${". A string is never empty.
@@ -38,6 +40,7 @@ enum conf_type {
 	CONF_FLAGS,
 	CONF_STRINGS,
 	CONF_PATHS,
+	CONF_PAIRS,
 	CONF_GROUP,
 	CONF_LIST
 };

@@ -30,7 +30,7 @@ const char *conf_text_bytes(const struct conf_text *, size_t *len); /* NUL follo
 struct conf_place conf_text_place(const struct conf_text *, unsigned line);
 
 /* Both are bounds of the tables, which are ours, not of files. */
-enum { CONF_SCOPE_BYTES = 96, CONF_OPTIONS_MAX = 256 };
+enum { CONF_SCOPE_BYTES = 96, CONF_OPTIONS_MAX = 512 };
 
 /*
  * ---- conf_scan.c: a copy for libconfig, in the heap, with the same lines; NULL: errors say why. A

@@ -138,7 +138,8 @@ static bool is_unset(const struct conf_option *o, const void *field)
 	if (o->type == CONF_STRING || o->type == CONF_PATH)
 		return *(char *const *)field == NULL;
 	/* No empty list of words: with a default it would be the default, without one it is nothing. */
-	if (o->type == CONF_STRINGS || o->type == CONF_PATHS || o->type == CONF_LIST)
+	if (o->type == CONF_STRINGS || o->type == CONF_PATHS || o->type == CONF_PAIRS ||
+	    o->type == CONF_LIST)
 		return ((const struct conf_strings *)field)->n == 0;
 	return false;
 }
@@ -203,6 +204,9 @@ static void default_write(FILE *f, const struct conf_option *o)
 		words_write(f, o->def, "\", \"");
 		fputs(o->def != NULL ? "\" ]" : "]", f);
 		break;
+	case CONF_PAIRS:
+		fputs("{ }", f);
+		break;
 	default:
 		quoted_write(f, o->def != NULL ? o->def : "");
 		break;
@@ -257,6 +261,16 @@ static void value_write(FILE *f, const struct conf_option *o, const void *field)
 			quoted_write(f, list->at[i]);
 		}
 		fputs(" ]", f);
+		break;
+	case CONF_PAIRS:
+		for (size_t i = 0; i + 1 < list->n; i += 2) {
+			fputs(i == 0 ? "( { name = " : ", { name = ", f);
+			quoted_write(f, list->at[i]);
+			fputs("; value = ", f);
+			quoted_write(f, list->at[i + 1]);
+			fputs("; }", f);
+		}
+		fputs(" )", f);
 		break;
 	case CONF_GROUP:
 	case CONF_LIST:

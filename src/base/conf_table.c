@@ -62,6 +62,7 @@ size_t conf_field_size(const struct conf_option *o)
 		return sizeof(int);
 	case CONF_STRINGS:
 	case CONF_PATHS:
+	case CONF_PAIRS:
 	case CONF_LIST: /* { T *at; size_t n; } has the same shape */
 		return sizeof(struct conf_strings);
 	case CONF_GROUP:

@@ -90,7 +90,7 @@ void conf_value_clear(const struct conf_option *o, void *field)
 	if (o->type == CONF_STRING || o->type == CONF_PATH) {
 		free(*(char **)field);
 		*(char **)field = NULL;
-	} else if (o->type == CONF_STRINGS || o->type == CONF_PATHS) {
+	} else if (o->type == CONF_STRINGS || o->type == CONF_PATHS || o->type == CONF_PAIRS) {
 		for (size_t i = 0; i < list->n; i++)
 			free(list->at[i]);
 		free(list->at);
@@ -133,6 +133,9 @@ const char *conf_type_text(const struct conf_option *o)
 		return "a list of strings: [ \"a\", \"b\" ]";
 	case CONF_PATHS:
 		return "a list of paths: [ \"a\", \"b\" ]";
+	case CONF_PAIRS:
+		return "names with a string each: { Name = \"value\"; }, or ( { name = \"Name\"; "
+		       "value = \"value\"; } )";
 	case CONF_GROUP:
 		return "a group: { ... }";
 	case CONF_LIST:

@@ -84,6 +84,8 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	X(REASON_TRAILER, "trailer", "malformed or too large trailers", FAULT_CLIENT)              \
 	X(REASON_BODY_SIZE, "body_size", "request body too large", FAULT_CLIENT)                   \
 	X(REASON_EXPECT, "expect", "unknown expectation", FAULT_CLIENT)                            \
+	X(REASON_PATH, "path", "a path that servers read in different ways", FAULT_CLIENT)         \
+	X(REASON_FORBIDDEN, "forbidden", "the client may not ask for this", FAULT_CLIENT)          \
 	X(REASON_NO_ROUTE, "no_route", "no route for this path", FAULT_OPERATOR)                   \
 	X(REASON_NO_FILE, "no_file", "no file of that name is served", FAULT_CLIENT)               \
 	X(REASON_FILE_ACCESS, "file_access", "the workers' user may not read the file",            \

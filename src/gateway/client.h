@@ -22,6 +22,7 @@ struct clientcert {
 	char *serial; /* upper-case hex */
 	char *not_before, *not_after; /* "Nov 24 06:00:00 2026 GMT" */
 	char *pem_urlencoded; /* leaf, URL-encoded PEM */
+	char *sans; /* "DNS:a", "URI:b", "email:c", each with its NUL, an empty one last */
 };
 
 struct client {

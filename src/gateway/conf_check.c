@@ -10,7 +10,6 @@
 
 #include "gateway/conf_check.h"
 #include "gateway/conf_clients.h"
-#include "gateway/conf_files.h"
 
 #include "base/poison.h"
 
@@ -28,7 +27,7 @@ static void check_listeners(const struct gateway_conf *, struct conf_errors *);
 static void check_site(const struct gateway_conf *, const struct site_conf *, struct conf_errors *);
 static void check_versions(const struct site_conf *, struct conf_errors *);
 static void check_host(char *const *name, struct conf_errors *);
-static void check_routes(const struct site_conf *, struct conf_errors *);
+static void check_routes(const struct site_conf *, bool exact, struct conf_errors *);
 static void check_doubles(const struct gateway_conf *, struct conf_errors *);
 static void check_pools(const struct gateway_conf *, struct conf_errors *);
 static void check_used_pools(const struct gateway_conf *, struct conf_errors *);
@@ -127,7 +126,9 @@ static void check_site(
 	if (site->client_certificate.crl_file != NULL && site->client_certificate.ca_file == NULL)
 		conf_reject(
 		    errors, &site->client_certificate.crl_file, "crl_file needs ca_file beside it");
-	check_routes(site, errors);
+	check_routes(site, false, errors);
+	check_routes(site, true, errors);
+	conf_check_routes(site, errors);
 }
 
 static void check_versions(const struct site_conf *site, struct conf_errors *errors)
@@ -186,19 +187,8 @@ static void check_host(char *const *name, struct conf_errors *errors)
 		    "\"%s\" is too wide: at least two labels must follow \"*.\"", *name);
 }
 
-/* Who answers it: one of the two. */
-static void check_answer(const struct route_conf *r, struct conf_errors *errors)
-{
-	if (r->pool == NULL && r->files == NULL)
-		conf_reject(errors, r,
-		    "a route that nothing answers: add pool = \"apache\";, or files = "
-		    "\"/var/www/shop\";");
-	else if (r->pool != NULL && r->files != NULL)
-		conf_reject(errors, &r->files, "a route has a pool or files: leave one out");
-	conf_check_files(r, errors);
-}
-
-static void check_routes(const struct site_conf *site, struct conf_errors *errors)
+/* An exact path and a prefix of the same text are two. */
+static void check_routes(const struct site_conf *site, bool exact, struct conf_errors *errors)
 {
 	struct named *all = calloc(site->routes.n + 1, sizeof(*all));
 	size_t n = 0;
@@ -206,7 +196,7 @@ static void check_routes(const struct site_conf *site, struct conf_errors *error
 	for (size_t i = 0; all != NULL && i < site->routes.n; i++) {
 		const struct route_conf *r = &site->routes.at[i];
 
-		if (r->path == NULL)
+		if (r->path == NULL || r->exact != exact)
 			continue;
 		if (r->path[0] != '/')
 			conf_reject(errors, &r->path, "path \"%s\" must begin with /", r->path);
@@ -215,7 +205,6 @@ static void check_routes(const struct site_conf *site, struct conf_errors *error
 			    "path \"%s\" cannot hold ? or #: routes go by the path alone", r->path);
 		all[n] = (struct named){ r->path, &r->path, n, false };
 		n++;
-		check_answer(r, errors);
 	}
 	tell_doubles(all, n, "path", errors);
 	free(all);

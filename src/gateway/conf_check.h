@@ -9,6 +9,7 @@
 
 void conf_check(const struct gateway_conf *, struct conf_errors *);
 void conf_check_watch(const struct gateway_conf *, struct conf_errors *);
+void conf_check_routes(const struct site_conf *, struct conf_errors *);
 void conf_check_services(const struct gateway_conf *, struct conf_errors *);
 
 #endif

@@ -15,6 +15,7 @@
 #include "gateway/conf_clients.h"
 #include "gateway/conf_files.h"
 #include "gateway/conf_pools.h"
+#include "gateway/conf_routes.h"
 #include "gateway/gateway_conf.h"
 
 #include "base/poison.h"
@@ -191,11 +192,14 @@ static const struct conf_option options[] = {
 	    .help = "revoked client certificates" },
 	{ .path = "sites[].headers",
 	    .type = CONF_FLAGS,
-	    .values = "forwarded|mod_ssl",
+	    .values = "forwarded|mod_ssl|rfc7239|rfc9440|iis|xfcc",
 	    .def = "forwarded|mod_ssl",
 	    SITE(headers),
-	    .help = "what the back-end is told: forwarded (Forwarded, X-Forwarded-*), mod_ssl "
-		    "(SSL_*)" },
+	    .help =
+		"what the back-end is told: forwarded (X-Forwarded-*), mod_ssl (X-SSL-*), rfc7239 "
+		"(Forwarded), rfc9440 (Client-Cert), iis (X-ARR-*), xfcc "
+		"(X-Forwarded-Client-Cert)" },
+	CONF_ROUTES_SITE_OPTIONS,
 	{ .path = "sites[].routes[]",
 	    .type = CONF_LIST,
 	    .max = 65536,
@@ -206,13 +210,16 @@ static const struct conf_option options[] = {
 	    .type = CONF_STRING,
 	    .def = "/",
 	    ROUTE(path),
-	    .help = "a prefix of the path; the longest that fits counts" },
+	    .help =
+		"a prefix of the path, of which the longest that fits counts; \"=/x\" is /x alone, "
+		"and goes before prefixes" },
 	{ .path = "sites[].routes[].pool",
 	    .type = CONF_STRING,
 	    ROUTE(pool),
 	    .help = "the name of a pool: pool = \"apache\";" },
 	CONF_FILES_OPTIONS(ROUTE_AT),
 	CONF_POOLS_STREAM,
+	CONF_ROUTES_OPTIONS,
 
 	{ .path = "pools[]",
 	    .type = CONF_LIST,
@@ -392,6 +399,7 @@ static const struct conf_option options[] = {
 enum { OPTIONS_N = sizeof(options) / sizeof(options[0]) };
 
 static int sites_name(struct gateway_conf *);
+static void routes_exact(struct site_conf *);
 
 struct gateway_conf *gateway_conf_new(const struct conf_text *text, struct conf_errors *errors)
 {
@@ -487,6 +495,7 @@ static int sites_name(struct gateway_conf *conf)
 	for (size_t i = 0; i < conf->sites.n; i++) {
 		struct site_conf *site = &conf->sites.at[i];
 
+		routes_exact(site);
 		for (size_t j = 0; j < site->names.n; j++) {
 			for (char *c = site->names.at[j]; *c != '\0'; c++) {
 				if (*c >= 'A' && *c <= 'Z')
@@ -500,6 +509,19 @@ static int sites_name(struct gateway_conf *conf)
 		}
 	}
 	return 0;
+}
+
+/* "=/x" is "/x" with exact. */
+static void routes_exact(struct site_conf *site)
+{
+	for (size_t i = 0; i < site->routes.n; i++) {
+		struct route_conf *route = &site->routes.at[i];
+
+		if (route->path == NULL || route->path[0] != '=')
+			continue;
+		route->exact = true;
+		memmove(route->path, route->path + 1, strlen(route->path));
+	}
 }
 
 unsigned gateway_conf_workers(const struct gateway_conf *conf)

@@ -26,8 +26,16 @@ enum clientcert_verify {
 };
 enum headers_profile {
 	HEADERS_FORWARDED = 1,
-	HEADERS_MOD_SSL = 2
+	HEADERS_MOD_SSL = 2,
+	HEADERS_RFC7239 = 4,
+	HEADERS_RFC9440 = 8,
+	HEADERS_IIS = 16,
+	HEADERS_XFCC = 32
 }; /* bits, in the order of the option's values */
+/* What becomes of a path that servers read in different ways. SAFE: it passes if each reading of it is
+ * on the same route. */
+enum path_policy { PATH_OF_SITE, PATH_SAFE, PATH_REFUSE, PATH_PASS };
+enum rewrite { REWRITE_LOCATION = 1, REWRITE_COOKIES = 2 };
 
 struct listener_conf {
 	char *address; /* "*:443", "[::]:443", "127.0.0.1:0", "unix:/path" */
@@ -35,13 +43,44 @@ struct listener_conf {
 	bool proxy_protocol; /* a PROXY header comes first */
 };
 
+struct paths_conf {
+	/* enum path_policy; of a site, one less */
+	int encoded_slash, backslash, parameters, double_slash;
+};
+
+/* Names and templates (%{fact}), as pairs; names. */
+struct fields_conf {
+	struct conf_strings add, remove; /* in the request that a server gets */
+	struct conf_strings answer_add, answer_remove;
+};
+
+/* Each that is not empty must be met, by one of its patterns. */
+struct require_conf {
+	struct conf_strings subject, issuer, san; /* of a verified certificate; * is any text */
+	struct conf_strings networks;
+};
+
+/* One of pool, files, redirect and respond is there. */
 struct route_conf {
-	char *path; /* prefix; "/" matches all */
-	char *pool; /* NULL: files */
+	char *path; /* prefix; "/" matches all. Without the "=" that makes it exact */
+	char *pool;
 	char *files; /* a folder */
 	char *files_index, *files_cache, *files_charset;
 	bool files_symlinks; /* those that stay within the folder are followed */
 	bool stream; /* bodies of requests are passed on from the first byte */
+	bool exact;
+	bool plain; /* on redirect listeners, too */
+	char *strip_prefix, *add_prefix; /* NULL: none */
+	unsigned rewrite; /* bits of enum rewrite */
+	char *redirect; /* template */
+	int64_t redirect_status; /* 0: 301, or 308 where the method matters */
+	struct {
+		int64_t status; /* 0: 200, if there is a body */
+		char *body, *type;
+	} respond;
+	struct paths_conf paths;
+	struct fields_conf fields;
+	struct require_conf require;
 };
 
 struct site_conf {
@@ -64,6 +103,11 @@ struct site_conf {
 		char *ca_file, *crl_file;
 	} client_certificate;
 	unsigned headers; /* bits of enum headers_profile */
+	uint64_t hsts; /* ms; 0: none */
+	bool hsts_subdomains;
+	struct paths_conf paths;
+	struct fields_conf fields;
+	struct require_conf require;
 	struct {
 		struct route_conf *at;
 		size_t n;

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "gateway/exchange/access.h"
+#include "gateway/exchange/fieldset.h"
+#include "http/path.h"
 #include "http/target.h"
 
 #include "base/poison.h"
@@ -31,6 +34,7 @@ struct sites {
 	size_t mask; /* slots - 1; at most half of them are taken */
 };
 
+static void site_clear(struct site *);
 static int names_add(struct sites *, const struct site *);
 static int routes_add(struct site *, struct pool *(*)(void *, const char *), void *);
 static struct entry *slot(const struct sites *, struct bytes name);
@@ -77,10 +81,23 @@ void sites_free(struct sites *sites)
 	for (size_t i = 0; sites->table != NULL && i <= sites->mask; i++)
 		free(sites->table[i].name);
 	for (size_t i = 0; i < sites->n; i++)
-		free(sites->at[i].routes);
+		site_clear(&sites->at[i]);
 	free(sites->table);
 	free(sites->at);
 	free(sites);
+}
+
+static void site_clear(struct site *site)
+{
+	for (size_t i = 0; i < site->routes_n; i++) {
+		fieldset_free(site->routes[i].request);
+		fieldset_free(site->routes[i].answer);
+		access_free(site->routes[i].access);
+		template_free(site->routes[i].redirect);
+	}
+	fieldset_free(site->answer);
+	access_free(site->access);
+	free(site->routes);
 }
 
 const struct site *sites_find(const struct sites *sites, struct bytes name)
@@ -139,9 +156,13 @@ const struct site_route *site_route(const struct site *site, struct bytes path)
 {
 	if (path.len == 1 && path.at[0] == '*')
 		path = bytes_str("/");
-	for (size_t i = 0; i < site->routes_n; i++)
-		if (target_under(path, (const char *)site->routes[i].path.at))
-			return &site->routes[i];
+	for (size_t i = 0; i < site->routes_n; i++) {
+		const struct site_route *r = &site->routes[i];
+		const char *wanted = (const char *)r->path.at;
+
+		if (r->conf->exact ? target_is(path, wanted) : target_under(path, wanted))
+			return r;
+	}
 	return NULL;
 }
 
@@ -175,27 +196,68 @@ static int longest_first(const void *a, const void *b)
 {
 	const struct site_route *x = a, *y = b;
 
+	if (x->conf->exact != y->conf->exact)
+		return x->conf->exact ? -1 : 1;
 	return (x->path.len < y->path.len) - (x->path.len > y->path.len);
+}
+
+/* A site's policy counts from SAFE on; a route's may leave it to the site. */
+static void policy_add(struct site_route *r, int of_site, int of_route, unsigned habit)
+{
+	int policy = of_route != PATH_OF_SITE ? of_route : of_site + PATH_SAFE;
+
+	r->refuses |= policy == PATH_REFUSE ? habit : 0;
+	r->passes |= policy == PATH_PASS ? habit : 0;
+}
+
+static int route_add(const struct site *site, struct site_route *r, const struct route_conf *conf)
+{
+	const struct paths_conf *all = &site->conf->paths, *own = &conf->paths;
+	bool no_request, no_answer, no_access;
+
+	r->conf = conf;
+	r->path = bytes_str(conf->path);
+	policy_add(r, all->encoded_slash, own->encoded_slash, PATH_SLASH);
+	policy_add(r, all->backslash, own->backslash, PATH_BACKSLASH);
+	policy_add(r, all->parameters, own->parameters, PATH_PARAMETERS);
+	policy_add(r, all->double_slash, own->double_slash, PATH_MERGED);
+	r->request = fieldset_new(site->conf, conf, FACTS_REQUEST, &no_request);
+	r->answer = fieldset_new(site->conf, conf, FACTS_ANSWER, &no_answer);
+	r->access = access_new(&conf->require, &no_access);
+	if (conf->redirect != NULL && (r->redirect = template_new(conf->redirect)) == NULL)
+		return -1;
+	return (r->request != NULL || no_request) && (r->answer != NULL || no_answer) &&
+		       (r->access != NULL || no_access)
+		   ? 0
+		   : -1;
 }
 
 static int routes_add(
     struct site *site, struct pool *(*pool_by_name)(void *, const char *), void *arg)
 {
 	size_t n = site->conf->routes.n;
+	bool no_answer, no_access;
 
 	site->routes = calloc(n > 0 ? n : 1, sizeof(*site->routes));
 	if (site->routes == NULL)
 		return -1;
+	site->answer = fieldset_new(site->conf, NULL, FACTS_ANSWER, &no_answer);
+	site->access = access_new(&site->conf->require, &no_access);
+	if ((site->answer == NULL && !no_answer) || (site->access == NULL && !no_access))
+		return -1;
 	for (size_t i = 0; i < n; i++) {
-		site->routes[i].path = bytes_str(site->conf->routes.at[i].path);
-		site->routes[i].conf = &site->conf->routes.at[i];
-		if (site->routes[i].conf->files != NULL)
+		const struct route_conf *conf = &site->conf->routes.at[i];
+		struct site_route *r = &site->routes[i];
+
+		site->routes_n++;
+		if (route_add(site, r, conf) == -1)
+			return -1;
+		if (conf->pool == NULL)
 			continue;
-		site->routes[i].pool = pool_by_name(arg, site->routes[i].conf->pool);
-		if (site->routes[i].pool == NULL)
+		r->pool = pool_by_name(arg, conf->pool);
+		if (r->pool == NULL)
 			return -1;
 	}
-	site->routes_n = n;
 	qsort(site->routes, n, sizeof(*site->routes), longest_first);
 	return 0;
 }

@@ -11,17 +11,28 @@
 struct worker;
 struct pool;
 
+struct fieldset;
+struct access;
+struct template;
+
 struct site_route {
-	struct bytes path; /* of the config: a NUL follows */
-	struct pool *pool; /* NULL: conf->files */
 	const struct route_conf *conf;
+	struct bytes path; /* of the config: a NUL follows */
+	struct pool *pool; /* NULL: conf->files, a redirect, or an answer of our own */
+	unsigned refuses,
+	    passes; /* enum path_habit: by policy; with all others each reading counts */
+	struct fieldset *request, *answer; /* the site's rules included; NULL: none */
+	struct access *access; /* NULL: all may; the site's is asked, too */
+	struct template *redirect; /* NULL: none */
 };
 
 struct site {
 	const struct site_conf *conf;
 	unsigned index; /* in conf->sites; the SSL_CTX of the site has the same */
-	struct site_route *routes; /* longest path first */
+	struct site_route *routes; /* exact ones first, then the longest path */
 	size_t routes_n;
+	struct fieldset *answer; /* of answers that come from no route */
+	struct access *access;
 };
 
 struct sites *sites_new(
@@ -34,6 +45,6 @@ const struct site *sites_at(const struct sites *, unsigned index);
 /* A connection made for one may carry requests for the other: same certificates, same proof asked of clients. */
 bool sites_share_connections(const struct site *, const struct site *);
 const struct site_route *site_route(
-    const struct site *, struct bytes path); /* longest prefix at a segment; NULL */
+    const struct site *, struct bytes path); /* exact, or longest prefix at a segment; NULL */
 
 #endif

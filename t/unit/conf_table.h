@@ -38,7 +38,7 @@ struct toy {
 	int mode;
 	unsigned headers;
 	char *log;
-	struct conf_strings keys;
+	struct conf_strings keys, pairs;
 	struct {
 		struct toy_site *at;
 		size_t n;
@@ -57,6 +57,7 @@ static const struct conf_option toy_table[] = {
 	    .max = 64,
 	    .help = "how many",
 	    AT(workers) },
+	{ .path = "pairs", .type = CONF_PAIRS, .help = "names and values", AT(pairs) },
 	{ .path = "fast", .type = CONF_BOOL, .def = "true", .help = "or slow", AT(fast) },
 	{ .path = "timeouts", .type = CONF_GROUP, .help = "how long" },
 	{ .path = "timeouts.idle",

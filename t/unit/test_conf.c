@@ -90,6 +90,24 @@ static void what_is_left_out_has_its_default(void **state)
 	done(&p);
 }
 
+static void pairs_are_read_in_both_forms(void **state)
+{
+	struct parsed p;
+
+	(void)state;
+	parse(&p, "pairs = { X-A = \"one\"; b_2 = \"two\"; };\n" SITES);
+	good(&p);
+	assert_int_equal(p.toy.pairs.n, 4);
+	assert_string_equal(p.toy.pairs.at[0], "X-A");
+	assert_string_equal(p.toy.pairs.at[3], "two");
+	done(&p);
+	parse(&p, "pairs = ( { name = \"X~A\"; value = \"one\"; } );\n" SITES);
+	good(&p);
+	assert_int_equal(p.toy.pairs.n, 2);
+	assert_string_equal(p.toy.pairs.at[0], "X~A");
+	done(&p);
+}
+
 static void every_type_is_read(void **state)
 {
 	struct parsed p;
@@ -633,6 +651,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_left_out_has_its_default),
 		cmocka_unit_test(every_type_is_read),
+		cmocka_unit_test(pairs_are_read_in_both_forms),
 		cmocka_unit_test(an_empty_list_of_words_is_no_word),
 		cmocka_unit_test(every_unit_is_known),
 		cmocka_unit_test(names_come_from_the_environment),

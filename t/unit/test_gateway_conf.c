@@ -95,6 +95,16 @@ static const char *const rights[] = {
 	/* a redirect: no routes either */
 	"listeners = ( { address = \"[::]:80\"; mode = \"redirect\"; } );\nsites = ( { names = [ "
 	"\"a.example\" ]; } );",
+	/* all that a site and a route do */
+	LISTEN SITE(
+	    "hsts = \"365d\"; hsts_subdomains = true; paths = { encoded_slash = \"pass\"; };"
+	    "add = { X-TLS = \"%{tls_version}\"; }; remove = [ \"Cookie\" ];"
+	    "answer_add = ( { name = \"X~1\"; value = \"%{server}\"; } ); answer_remove = [ "
+	    "\"Server\" ]; require = { networks = [ \"10.0.0.0/8\", \"::1\" ]; };"
+	    "routes = ( { path = \"/x\"; pool = \"p\"; strip_prefix = \"/x\"; add_prefix = \"/y/\";"
+	    "rewrite = [ \"location\", \"cookies\" ]; }, { path = \"=/x\"; redirect = "
+	    "\"https://%{host}:8443%{uri}\"; }, { path = \"/r\"; respond = { body = \"x\"; }; }, "
+	    "{ path = \"/.well-known/acme-challenge/\"; plain = true; pool = \"p\"; } );") POOL,
 	/* port 0 any number of times, Unix sockets */
 	"listeners = ( { address = \"127.0.0.1:0\"; }, { address = \"127.0.0.1:0\"; }, { address = "
 	"\"unix:/tmp/x\"; } );\n" SITE(ROUTE) POOL,
@@ -244,10 +254,55 @@ static const struct wrong {
 	{ LISTEN SITE("certificate = [ \"/b.pem\" ];"), 3,
 	    "unknown setting sites[].certificate: did you mean certificates?" },
 	{ LISTEN SITE("ca_file = \"x\";"), 3, "it belongs in sites[].client_certificate" },
+	/* what routes do */
+	{ LISTEN SITE("routes = ( { pool = \"p\"; redirect = \"/x/\"; } );") POOL, 3,
+	    "a route has one of" },
+	{ LISTEN SITE("routes = ( { redirect = \"x\"; } );"), 3, "redirect cannot be \"x\"" },
+	{ LISTEN SITE("routes = ( { redirect = \"//evil/\"; } );"), 3, "redirect cannot be" },
+	{ LISTEN SITE("routes = ( { redirect = \"/%{uri}\"; } );"), 3, "redirect cannot be" },
+	{ LISTEN SITE("routes = ( { redirect = \"https://x%{query}\"; } );"), 3,
+	    "let a client choose the host" },
+	{ LISTEN SITE("routes = ( { redirect = \"https://x/%{nothing}\"; } );"), 3,
+	    "%{nothing} is not known here" },
+	{ LISTEN SITE("routes = ( { redirect = \"/x\"; redirect_status = 304; } );"), 3,
+	    "redirect_status cannot be 304" },
+	{ LISTEN SITE("routes = ( { respond = { status = 100; }; } );"), 3,
+	    "status 100 is none of a whole answer" },
+	{ LISTEN SITE("routes = ( { respond = { status = 204; body = \"x\"; }; } );"), 3,
+	    "has no body" },
+	{ LISTEN SITE("routes = ( { redirect = \"/x\"; strip_prefix = \"/\"; } );"), 3,
+	    "are for routes with a pool" },
+	{ LISTEN SITE("routes = ( { path = \"/a/\"; pool = \"p\"; strip_prefix = \"/b/\"; } );")
+		POOL,
+	    3, "does not begin the route's path" },
+	{ LISTEN SITE("routes = ( { pool = \"p\"; add_prefix = \"//x\"; } );") POOL, 3,
+	    "must begin with one /" },
+	{ LISTEN SITE(ROUTE "\nadd = { X_Forwarded_For = \"x\"; };") POOL, 4, "the gateway's own" },
+	{ LISTEN SITE(ROUTE "\nadd = { Content-Length = \"1\"; };") POOL, 4,
+	    "is written by the gateway itself" },
+	{ LISTEN SITE(ROUTE "\nadd = { X-A = 1; };") POOL, 4, "add must be names" },
+	{ LISTEN SITE(ROUTE "\nadd = ( { name = \"X-A\"; } );") POOL, 4, "add must be names" },
+	{ LISTEN SITE(ROUTE "\nadd = ( { name = \"X A\"; value = \"x\"; } );") POOL, 4,
+	    "is no name of a field" },
+	{ LISTEN SITE(ROUTE "\nadd = { X-A = \"a\\r\\nX: y\"; };") POOL, 4,
+	    "holds a control character" },
+	{ LISTEN SITE(ROUTE "\nanswer_add = { X-A = \"%{path}\"; };") POOL, 4,
+	    "%{path} is not known here" },
+	{ LISTEN SITE(ROUTE "\nremove = [ \"Host\" ];") POOL, 4,
+	    "is written by the gateway itself" },
+	{ LISTEN SITE(ROUTE "\nrequire = { networks = [ \"10.0.0.1/8\" ]; };") POOL, 4,
+	    "is no network" },
+	{ LISTEN SITE(ROUTE "\nrequire = { subject = [ \"CN=x\" ]; };") POOL, 4,
+	    "of which the site takes none" },
+	{ LISTEN SITE(ROUTE "\npaths = { double_slash = \"pas\"; };") POOL, 4,
+	    "did you mean \"pass\"?" },
+	{ LISTEN SITE("routes = ( { path = \"=/x\"; pool = \"p\"; },\n{ path = \"/x\"; exact = "
+		      "true; pool = \"p\"; } );") POOL,
+	    4, "path \"/x\" is given twice" },
 	/* routes */
 	{ LISTEN SITE("routes = ( { path = \"/\"; } );"), 3, "a route that nothing answers" },
 	{ LISTEN SITE("routes = ( { pool = \"p\"; files = \"/srv\"; } );") POOL, 3,
-	    "a route has a pool or files: leave one out" },
+	    "a route has one of pool, files" },
 	{ LISTEN SITE("routes = ( { pool = \"p\"; files_cache = \"no-store\"; } );") POOL, 3,
 	    "files_* settings without a folder" },
 	{ LISTEN SITE("routes = ( { files = \"/srv\"; files_index = \"../x\"; } );"), 3,

@@ -50,7 +50,8 @@ static struct bench *bench(void)
 	b.client.verify = "NONE";
 	assert_int_equal(endpoint_of_ip(&b.client.local, "192.0.2.1", 8443), 0);
 	b.cert = (struct clientcert){ S("CN=x"), S("CN=ca"), S("0A1B"),
-		S("Nov 24 06:00:00 2026 GMT"), S("Nov 24 06:00:00 2027 GMT"), S("-----BEGIN%20") };
+		S("Nov 24 06:00:00 2026 GMT"), S("Nov 24 06:00:00 2027 GMT"), S("-----BEGIN%20"),
+		S("") };
 	b.facts = (struct headers_facts){
 		.head = &b.head,
 		.client = &b.client,

@@ -31,7 +31,7 @@ static struct pool *pool_by_name(void *arg, const char *name)
 struct fixture {
 	char *a_names[3], *b_names[2], *c_names[1];
 	char *a_certs[1], *b_certs[1];
-	struct route_conf routes[4];
+	struct route_conf routes[5];
 	struct site_conf sites[3];
 	struct gateway_conf conf;
 };
@@ -45,12 +45,13 @@ static void fixture_init(struct fixture *f)
 		.a_certs = { S("a.pem") },
 		.b_certs = { S("b.pem") },
 		.routes = { R("/", "root"), R("/asp/", "asp"), R("/asp/deep", "deep"),
-		    R("/app", "app") },
+		    R("/app", "app"),
+		    { .path = S("/asp/only"), .pool = S("only"), .exact = true } },
 	};
 	f->sites[0].names.at = f->a_names;
 	f->sites[0].names.n = 3;
 	f->sites[0].routes.at = f->routes;
-	f->sites[0].routes.n = 4;
+	f->sites[0].routes.n = 5;
 	f->sites[0].certificates.at = f->a_certs;
 	f->sites[0].certificates.n = 1;
 	f->sites[1].names.at = f->b_names;
@@ -94,7 +95,7 @@ static void exact_names_come_before_wildcards_of_one_label(void **state)
 		{ "shop.example..", -1 },
 		{ "shop.example:443", -1 },
 	};
-	struct fixture f;
+	static struct fixture f;
 	struct sites *sites;
 	char longest[300];
 
@@ -122,7 +123,7 @@ static const char *route_of(const struct site *site, const char *path)
 
 static void the_longest_path_wins_at_borders_of_segments(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct sites *sites;
 	const struct site *site;
 
@@ -142,13 +143,17 @@ static void the_longest_path_wins_at_borders_of_segments(void **state)
 	assert_string_equal(route_of(site, "/app"), "app");
 	assert_string_equal(route_of(site, "/apple"), "root");
 	assert_string_equal(route_of(site, "*"), "root");
+	assert_string_equal(route_of(site, "/asp/only"), "only");
+	assert_string_equal(route_of(site, "/asp/onl%79"), "only");
+	assert_string_equal(route_of(site, "/asp/only/"), "asp");
+	assert_string_equal(route_of(site, "/asp/onlyx"), "asp");
 	assert_string_equal(route_of(sites_at(sites, 1), "/"), "none");
 	sites_free(sites);
 }
 
 static void a_route_to_a_pool_that_is_missing_is_refused(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 
 	(void)state;
 	fixture_init(&f);
@@ -158,7 +163,7 @@ static void a_route_to_a_pool_that_is_missing_is_refused(void **state)
 
 static void connections_are_shared_only_with_the_same_certificates_and_client_rules(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct sites *sites;
 	const struct site *a, *b;
 

@@ -21,7 +21,11 @@
 static struct exchange *begin(struct worker *, struct front *, const struct client *);
 static void request_id(struct exchanges *, char to[static HEADERS_ID_LEN]);
 static void believe(struct exchange *, const struct forwarded *);
-static int request_build(struct exchange *, const struct head *, const struct forwarded *said);
+static struct headers_facts facts_of(const struct exchange *, const struct head *,
+    const struct route *, const struct forwarded *, char *made);
+static int request_build(struct exchange *, const struct headers_facts *);
+static void route_follow(struct exchange *, const struct headers_facts *);
+static void target_keep(struct exchange *, const struct head *, struct writer *);
 static void method_set(struct exchange *, const struct head *);
 static void hold(struct exchange *, struct bytes);
 static bool gathers(struct exchange *, struct bytes);
@@ -57,7 +61,9 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 {
 	struct exchange *x = begin(worker, front, client);
 	struct forwarded said;
+	struct headers_facts facts;
 	struct route route;
+	char made[EXCHANGE_PEER_MAX];
 
 	if (x == NULL)
 		return NULL;
@@ -67,9 +73,11 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 	x->minor = head->minor;
 	x->body_follows = head->body != BODY_NONE;
 	x->chunked = head->body == BODY_CHUNKED;
-	route_choose(&route, worker, client, head);
+	route_choose(&route, worker, client, x->peer, head, worker->exchanges->paths);
 	x->site = route.site;
-	if (request_build(x, head, &said) == -1) {
+	x->route = route.to;
+	facts = facts_of(x, head, &route, &said, made);
+	if (request_build(x, &facts) == -1) {
 		exchange_over(x);
 		return NULL;
 	}
@@ -79,19 +87,23 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 		route.reason = REASON_BODY_SIZE;
 	}
 	if (route.status >= 400) {
+		/* As after all that is refused for how it was asked: what follows is not looked at. */
+		x->close = route.status == 400 || route.status == 421;
 		exchange_answer(x, route.status, route.reason);
 	} else if (route.status != 0) {
 		struct bytes location = route_location(
-		    x->worker, head, x->head + x->head_len, x->head_cap - x->head_len);
+		    x->worker, head, x->head + x->head_used, x->head_cap - x->head_used);
 
 		exchange_redirect(x, route.status, location);
-	} else if (route.pool == NULL) {
-		exchange_file(x, route.conf, head);
+	} else if (route.to->conf->files != NULL) {
+		exchange_file(x, &facts);
+	} else if (route.to->pool == NULL) {
+		route_follow(x, &facts);
 	} else {
-		x->pool = route.pool;
+		x->pool = route.to->pool;
 		x->sticky = sticky_read(x->pool, head);
 		/* A slow client's body holds no back-end while it comes: see gathers(). */
-		if (x->body_follows && !route.conf->stream && gather_max(x) > 0) {
+		if (x->body_follows && !route.to->conf->stream && gather_max(x) > 0) {
 			x->gathering = true;
 			exchange_state_set(x, EXCHANGE_ASKING);
 		} else {
@@ -99,6 +111,22 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 		}
 	}
 	return x;
+}
+
+/* A route that is answered here. */
+static void route_follow(struct exchange *x, const struct headers_facts *facts)
+{
+	const struct route_conf *conf = x->route->conf;
+	uint16_t status = (uint16_t)conf->redirect_status;
+
+	if (conf->redirect == NULL) {
+		exchange_respond(x, conf);
+		return;
+	}
+	if (status == 0)
+		status = route_redirect_status(facts->head);
+	exchange_redirect(x, status,
+	    route_redirect_to(x->route, facts, x->head + x->head_used, x->head_cap - x->head_used));
 }
 
 struct exchange *exchange_refuse(struct worker *worker, struct front *front,
@@ -268,14 +296,15 @@ static void believe(struct exchange *x, const struct forwarded *said)
 	}
 }
 
-/* Into the exchange's own place, or into the heap. */
-static int request_build(struct exchange *x, const struct head *head, const struct forwarded *said)
+/* made: EXCHANGE_PEER_MAX bytes, for an address that is not at hand as text. */
+static struct headers_facts facts_of(const struct exchange *x, const struct head *head,
+    const struct route *route, const struct forwarded *said, char *made)
 {
-	char made[EXCHANGE_PEER_MAX];
 	const char *hop = x->client->peer_text[0] != '\0'
 			      ? x->client->peer_text
-			      : endpoint_host_text(&x->client->peer, made, sizeof(made));
-	struct headers_facts facts = {
+			      : endpoint_host_text(&x->client->peer, made, EXCHANGE_PEER_MAX);
+
+	return (struct headers_facts){
 		.head = head,
 		.client = x->client,
 		.site = x->site,
@@ -283,11 +312,19 @@ static int request_build(struct exchange *x, const struct head *head, const stru
 		.real = bytes_str(x->peer),
 		.id = bytes_of(x->id, x->id_len),
 		.said = said,
+		.route = route->to,
+		.path = route->path,
 	};
+}
+
+/* Into the exchange's own place, or into the heap. */
+static int request_build(struct exchange *x, const struct headers_facts *facts)
+{
+	const struct head *head = facts->head;
 	struct writer w = writer_of(x->head, x->head_cap);
 
-	if (!headers_write(&w, &facts, &x->marks)) {
-		size_t cap = headers_bound(&facts);
+	if (!headers_write(&w, facts, &x->marks)) {
+		size_t cap = headers_bound(facts) + head->path.len + head->query.len + 1;
 		uint8_t *grown = malloc(cap);
 
 		if (grown == NULL)
@@ -297,12 +334,34 @@ static int request_build(struct exchange *x, const struct head *head, const stru
 		x->head = grown;
 		x->head_cap = cap;
 		w = writer_of(x->head, x->head_cap);
-		if (!headers_write(&w, &facts, &x->marks))
+		if (!headers_write(&w, facts, &x->marks))
 			return -1;
 	}
 	x->head_len = writer_len(&w);
 	x->method = bytes_of(x->head, head->method.len);
+	target_keep(x, head, &w);
+	x->head_used = writer_len(&w);
 	return 0;
+}
+
+/* The log has the target as it was asked for: where the server gets another, it is kept behind the head. */
+static void target_keep(struct exchange *x, const struct head *head, struct writer *w)
+{
+	size_t query = head->query.at != NULL ? head->query.len + 1 : 0;
+	struct writer before = *w;
+
+	if (x->marks.target.len == head->path.len + query &&
+	    bytes_equal(bytes_sub(x->marks.target, 0, head->path.len), head->path))
+		return;
+	writer_bytes(w, head->path);
+	if (head->query.at != NULL) {
+		writer_u8(w, '?');
+		writer_bytes(w, head->query);
+	}
+	if (w->ok)
+		x->marks.target = bytes_of(before.at, (size_t)(w->at - before.at));
+	else
+		*w = before;
 }
 
 /* RFC 9110, section 9.2.2; of TRACE nothing comes this far. */

@@ -8,6 +8,7 @@
 
 #include "gateway/exchange/exchange.h"
 #include "gateway/exchange/headers.h"
+#include "gateway/exchange/route.h"
 #include "gateway/exchange/retry.h"
 #include "gateway/origin/origin_answer.h"
 #include "gateway/origin/origin_file.h"
@@ -28,6 +29,9 @@ enum {
 	EXCHANGES_COMPLAINTS_RATE = 10, /* log lines a second, a worker */
 	EXCHANGES_COMPLAINTS_BURST = 50,
 	EXCHANGE_PEER_MAX = CLIENT_PEER_TEXT_MAX,
+	EXCHANGE_FIELDS_MAX = HEAD_FIELDS_MAX +
+			      64, /* of an answer: what passes, and what is added */
+	EXCHANGE_VALUES_BYTES = 64 * 1024,
 };
 
 #define EXCHANGE_STATES(X)                                                                         \
@@ -48,6 +52,7 @@ struct exchange {
 	struct front *front;
 	const struct client *client;
 	const struct site *site;
+	const struct site_route *route; /* NULL: none was chosen */
 	struct pool *pool; /* NULL: answered by ourselves */
 	struct origin *origin; /* who has the request now; NULL: nobody */
 	struct upstream *upstream; /* of origin, until it is gone */
@@ -98,6 +103,7 @@ struct exchange {
 	char peer[EXCHANGE_PEER_MAX]; /* the client's, as far as it is known */
 	uint8_t *head; /* the built request: first, or heap */
 	size_t head_cap, head_len;
+	size_t head_used; /* head_len, and what is kept behind the head */
 	uint8_t first[EXCHANGE_HEAD_BYTES];
 };
 
@@ -119,7 +125,9 @@ struct exchanges {
 	struct head *request; /* scratch: the request head that a front reads */
 	struct head *own; /* scratch: an origin_answer's head */
 	struct field
-	    *fields; /* scratch: an answer's fields that pass; HEAD_FIELDS_MAX and our own */
+	    *fields; /* scratch: an answer's fields; EXCHANGE_FIELDS_MAX, and the sticky cookie */
+	uint8_t *values; /* scratch: of those that we write; EXCHANGE_VALUES_BYTES */
+	struct route_scratch *paths; /* scratch */
 	char *cookie; /* scratch: STICKY_COOKIE_MAX */
 	uint8_t *out; /* scratch: an answer's head as a front writes it */
 };
@@ -134,9 +142,10 @@ void exchange_failed(void *arg, enum reason, bool answer_begun, uint64_t sent);
 /* own.c: a page; a redirect to location (borrowed until the end). In a later turn. */
 void exchange_answer(struct exchange *, uint16_t status, enum reason);
 void exchange_redirect(struct exchange *, uint16_t status, struct bytes location);
+void exchange_respond(struct exchange *, const struct route_conf *); /* its fixed answer */
 
 /* file.c: a file of the route's folder. */
-void exchange_file(struct exchange *, const struct route_conf *, const struct head *);
+void exchange_file(struct exchange *, const struct headers_facts *);
 
 /* relay.c */
 void exchange_relay_head(void *arg, const struct head *);

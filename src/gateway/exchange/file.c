@@ -8,20 +8,20 @@
 
 #include "base/poison.h"
 
-static struct bytes with_slash(const struct head *, uint8_t *buf, size_t size);
+static struct bytes with_slash(const struct headers_facts *, uint8_t *buf, size_t size);
 
-void exchange_file(struct exchange *x, const struct route_conf *conf, const struct head *head)
+void exchange_file(struct exchange *x, const struct headers_facts *facts)
 {
 	struct origin_request request = { .head_request = x->head_request };
-	struct folder *folder = folders_find(x->worker->folders, conf);
+	struct folder *folder = folders_find(x->worker->folders, x->route->conf);
 	enum reason reason;
-	uint16_t status = origin_file_open(
-	    &x->file, folder, head, x->worker->exchanges->own, &exchange_origin_events, x, &reason);
+	uint16_t status = origin_file_open(&x->file, folder, facts->head, facts->path,
+	    x->worker->exchanges->own, &exchange_origin_events, x, &reason);
 
 	x->of_files = true;
 	if (status == 301) {
-		exchange_redirect(
-		    x, status, with_slash(head, x->head + x->head_len, x->head_cap - x->head_len));
+		exchange_redirect(x, status,
+		    with_slash(facts, x->head + x->head_used, x->head_cap - x->head_used));
 		return;
 	}
 	if (status != 0) {
@@ -34,10 +34,11 @@ void exchange_file(struct exchange *x, const struct route_conf *conf, const stru
 }
 
 /* Two slashes at its begin would name another host. Empty: no room. */
-static struct bytes with_slash(const struct head *head, uint8_t *buf, size_t size)
+static struct bytes with_slash(const struct headers_facts *facts, uint8_t *buf, size_t size)
 {
+	const struct head *head = facts->head;
 	struct writer w = writer_of(buf, size);
-	struct bytes path = head->path;
+	struct bytes path = facts->path;
 
 	while (path.len > 0 && path.at[0] == '/')
 		path = bytes_sub(path, 1, path.len);

@@ -18,7 +18,7 @@
 
 #include "base/poison.h"
 
-enum { OUT_BYTES = HEAD_BYTES_MAX + 4096 };
+enum { OUT_BYTES = HEAD_BYTES_MAX + 16384 };
 
 static void complain(const struct exchange *);
 static void gone(struct later *);
@@ -43,11 +43,13 @@ struct exchanges *exchanges_new(struct worker *worker)
 		all->id_prefix[i] = "0123456789abcdef"[prefix & 15];
 	all->request = calloc(1, sizeof(*all->request));
 	all->own = calloc(1, sizeof(*all->own));
-	all->fields = calloc(HEAD_FIELDS_MAX + 1, sizeof(*all->fields));
+	all->fields = calloc(EXCHANGE_FIELDS_MAX + 1, sizeof(*all->fields));
+	all->values = malloc(EXCHANGE_VALUES_BYTES);
+	all->paths = malloc(sizeof(*all->paths));
 	all->cookie = malloc(STICKY_COOKIE_MAX);
 	all->out = malloc(OUT_BYTES);
-	if (all->request == NULL || all->own == NULL || all->fields == NULL ||
-	    all->cookie == NULL || all->out == NULL) {
+	if (all->request == NULL || all->own == NULL || all->fields == NULL || all->out == NULL ||
+	    all->values == NULL || all->paths == NULL || all->cookie == NULL) {
 		exchanges_free(all);
 		return NULL;
 	}
@@ -74,6 +76,8 @@ void exchanges_free(struct exchanges *all)
 	free(all->own);
 	free(all->fields);
 	free(all->cookie);
+	free(all->values);
+	free(all->paths);
 	free(all->out);
 	all->worker->exchanges = NULL;
 	free(all);

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "gateway/exchange/fields.h"
+#include "gateway/exchange/fieldset.h"
+#include "gateway/exchange/profiles.h"
+#include "gateway/exchange/route.h"
 
 #include "base/poison.h"
 
@@ -16,9 +19,10 @@ enum {
 	ADDED_MAX_BYTES = 2048, /* what forwarded and mod_ssl add, certificate's text apart */
 };
 
-static void write_line(struct writer *, const struct head *, struct headers_marks *);
+static void write_line(struct writer *, const struct headers_facts *, struct headers_marks *);
 static void write_host(struct writer *, const struct headers_facts *, struct headers_marks *);
-static void write_client_fields(struct writer *, const struct head *, struct headers_marks *);
+static void write_client_fields(
+    struct writer *, const struct headers_facts *, struct headers_marks *);
 static void write_framing(struct writer *, const struct head *, struct headers_marks *);
 static void write_forwarded(struct writer *, const struct headers_facts *);
 static void write_mod_ssl(struct writer *, const struct client *);
@@ -27,14 +31,20 @@ static void write_certificate(struct writer *, const struct clientcert *);
 bool headers_write(struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
 {
 	*marks = (struct headers_marks){ 0 };
-	write_line(w, f->head, marks);
+	write_line(w, f, marks);
 	write_host(w, f, marks);
-	write_client_fields(w, f->head, marks);
+	write_client_fields(w, f, marks);
 	write_framing(w, f->head, marks);
 	if ((f->site->conf->headers & HEADERS_FORWARDED) != 0)
 		write_forwarded(w, f);
 	if ((f->site->conf->headers & HEADERS_MOD_SSL) != 0 && f->client->version != NULL)
 		write_mod_ssl(w, f->client);
+	profiles_write(w, f);
+	if (f->route != NULL && f->route->request != NULL) {
+		struct facts texts = headers_texts(f);
+
+		fieldset_write(f->route->request, &texts, w);
+	}
 	writer_put(w, "\r\n", 2);
 	return w->ok;
 }
@@ -48,6 +58,14 @@ size_t headers_bound(const struct headers_facts *f)
 
 	for (size_t i = 0; i < head->fields_n; i++)
 		n += head->fields[i].name.len + head->fields[i].value.len + 4;
+	if (f->route != NULL) {
+		struct facts texts = headers_texts(f);
+
+		n += fieldset_bound(f->route->request, &texts);
+		if (f->route->conf->add_prefix != NULL)
+			n += strlen(f->route->conf->add_prefix);
+	}
+	n += profiles_bound(f);
 	if (cert != NULL)
 		n += strlen(cert->subject) + strlen(cert->issuer) + strlen(cert->serial) +
 		     strlen(cert->not_before) + strlen(cert->not_after) +
@@ -55,15 +73,32 @@ size_t headers_bound(const struct headers_facts *f)
 	return n;
 }
 
-/* The guard has seen each byte of method and target; an absolute form becomes what follows its host. */
-static void write_line(struct writer *w, const struct head *head, struct headers_marks *marks)
+struct facts headers_texts(const struct headers_facts *f)
 {
-	size_t at;
+	return (struct facts){
+		.client = f->client,
+		.peer = f->real,
+		.id = f->id,
+		.method = f->head->method,
+		.host = f->head->authority,
+		.path = f->path.at != NULL ? f->path : f->head->path,
+		.query = f->head->query,
+	};
+}
+
+/* The guard has seen each byte of method and target; an absolute form becomes what follows its host. */
+static void write_line(struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
+{
+	const struct head *head = f->head;
+	struct bytes path = f->path.at != NULL ? f->path : head->path;
+	size_t at, stripped = 0;
 
 	writer_bytes(w, head->method);
 	writer_u8(w, ' ');
 	at = writer_len(w);
-	writer_bytes(w, head->path);
+	if (f->route != NULL)
+		writer_bytes(w, route_prefix(f->route, path, &stripped));
+	writer_bytes(w, bytes_sub(path, stripped, path.len));
 	if (head->query.at != NULL) {
 		writer_u8(w, '?');
 		writer_bytes(w, head->query);
@@ -88,10 +123,13 @@ static void write_host(struct writer *w, const struct headers_facts *f, struct h
 		marks->host = bytes_of(w->at - 2 - host.len, host.len);
 }
 
-static bool passes(const struct head *head, size_t i)
+static bool passes(const struct headers_facts *f, size_t i)
 {
+	const struct head *head = f->head;
+
 	return head->ids[i] == FIELD_OTHER &&
-	       (head->connection_n == 0 || !head_lists(head, head->fields[i].name));
+	       (head->connection_n == 0 || !head_lists(head, head->fields[i].name)) &&
+	       (f->route == NULL || !fieldset_takes_out(f->route->request, head->fields[i].name));
 }
 
 /* Where the log's two fields will stand, if this stretch of fields is written at w. */
@@ -112,14 +150,15 @@ static void mark(struct headers_marks *marks, const struct field *f, size_t n, s
 }
 
 static void write_client_fields(
-    struct writer *w, const struct head *head, struct headers_marks *marks)
+    struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
 {
+	const struct head *head = f->head;
 	size_t from = 0;
 
 	while (from < head->fields_n) {
 		size_t to = from, at = writer_len(w);
 
-		while (to < head->fields_n && passes(head, to))
+		while (to < head->fields_n && passes(f, to))
 			to++;
 		fields_write(w, &head->fields[from], to - from);
 		if (w->ok)

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "gateway/client.h"
+#include "gateway/exchange/facts.h"
 #include "gateway/exchange/forwarded.h"
 #include "gateway/sites.h"
 #include "http/head.h"
@@ -22,6 +23,8 @@ struct headers_facts {
 	struct bytes real; /* the client's: the same, or as trusted proxies say */
 	struct bytes id; /* of the request; HEADERS_ID_LEN hex digits, or as a trusted proxy says */
 	const struct forwarded *said; /* by a trusted proxy; may be NULL */
+	const struct site_route *route; /* its rules; NULL: there are none */
+	struct bytes path; /* as the route was found by it; at NULL: the head's */
 };
 
 /* Where in the written request these stand, for the access log. */
@@ -32,6 +35,8 @@ struct headers_marks {
 
 /* False: it does not fit into the writer; headers_bound() always does. */
 bool headers_write(struct writer *, const struct headers_facts *, struct headers_marks *);
+/* As a template reads them. */
+struct facts headers_texts(const struct headers_facts *);
 size_t headers_bound(const struct headers_facts *);
 
 #endif

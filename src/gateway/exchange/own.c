@@ -46,6 +46,20 @@ void exchange_redirect(struct exchange *x, uint16_t status, struct bytes locatio
 	answer_start(x);
 }
 
+void exchange_respond(struct exchange *x, const struct route_conf *conf)
+{
+	struct origin_answer *a = &x->answer;
+	uint16_t status = conf->respond.status != 0 ? (uint16_t)conf->respond.status : 200;
+
+	origin_answer_init(
+	    a, x->worker->loop, x->worker->exchanges->own, status, &exchange_origin_events, x);
+	if (conf->respond.body != NULL) {
+		a->text = bytes_str(conf->respond.body);
+		origin_answer_field(a, "Content-Type", bytes_str(conf->respond.type));
+	}
+	answer_start(x);
+}
+
 static void answer_start(struct exchange *x)
 {
 	struct origin_request request = { .head_request = x->head_request };

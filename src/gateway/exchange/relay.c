@@ -4,11 +4,13 @@
 #include "config.h"
 
 #include "gateway/exchange/exchange_private.h"
+#include "gateway/exchange/fieldset.h"
+#include "gateway/exchange/rewrite.h"
 #include "gateway/exchange/sticky.h"
 
 #include "base/poison.h"
 
-static size_t clean(const struct head *, struct field *to);
+static size_t clean(const struct exchange *, const struct head *, struct field *to);
 
 /* Interim answers pass as they are, but for 100: the front has answered Expect itself. 101 is final. */
 void exchange_relay_head(void *arg, const struct head *head)
@@ -26,7 +28,7 @@ void exchange_relay_head(void *arg, const struct head *head)
 
 	if (head->status == 100)
 		return;
-	answer.fields_n = clean(head, fields);
+	answer.fields_n = clean(x, head, fields);
 	if (head->status >= 200)
 		answer.fields_n += sticky_write(x, &fields[answer.fields_n]);
 	switch (head->body) {
@@ -93,18 +95,45 @@ void exchange_relay_drained(void *arg)
 
 /*
  * Hop-by-hop fields, framing, and what the back-end's Connection lists stay here. Names that only we
- * write in requests are nothing special in an answer.
+ * write in requests are nothing special in an answer. Then the site's rules and the route's.
  */
-static size_t clean(const struct head *head, struct field *to)
+static size_t clean(const struct exchange *x, const struct head *head, struct field *to)
 {
+	const struct fieldset *rules = x->route != NULL ? x->route->answer : x->site->answer;
+	struct writer values = writer_of(x->worker->exchanges->values, EXCHANGE_VALUES_BYTES);
+	struct bytes server = bytes_str(x->server);
+	struct rewrite_terms terms = {
+		.route = x->route != NULL ? x->route->conf : NULL,
+		.server = server,
+		.host = x->marks.host,
+		.tls = x->client->version != NULL,
+	};
+	bool rewrites = x->pool != NULL && terms.route != NULL && terms.route->rewrite != 0;
 	size_t n = 0;
+
+	if (head->status < 200 && head->status != 101)
+		rules = NULL;
 
 	for (size_t i = 0; i < head->fields_n; i++) {
 		if (head->ids[i] != FIELD_OTHER && head->ids[i] != FIELD_OWNED)
 			continue;
 		if (head->connection_n > 0 && head_lists(head, head->fields[i].name))
 			continue;
-		to[n++] = head->fields[i];
+		if (fieldset_takes_out(rules, head->fields[i].name))
+			continue;
+		to[n] = head->fields[i];
+		if (rewrites)
+			rewrite_field(&terms, &to[n], &values);
+		n++;
+	}
+	if (rules != NULL) {
+		struct facts facts = { .client = x->client,
+			.peer = bytes_str(x->peer),
+			.id = bytes_of(x->id, x->id_len),
+			.host = x->marks.host,
+			.server = server };
+
+		n += fieldset_add(rules, &facts, &values, to + n, EXCHANGE_FIELDS_MAX - n);
 	}
 	return n;
 }

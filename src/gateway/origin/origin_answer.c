@@ -35,6 +35,7 @@ void origin_answer_init(struct origin_answer *a, struct loop *loop, struct head 
 	a->status = status;
 	a->fields_n = 0;
 	a->body_len = 0;
+	a->text = bytes_of(NULL, 0);
 	a->later = (struct later){ 0 };
 }
 
@@ -83,21 +84,22 @@ static void speak(struct later *later)
 {
 	struct origin_answer *a = CONTAINER_OF(later, struct origin_answer, later);
 	struct head *head = a->scratch;
+	struct bytes text = a->text.at != NULL ? a->text : bytes_of(a->body, a->body_len);
 	void *arg = a->origin.arg;
 
 	head_init(head);
 	head->status = a->status;
 	head->major = head->minor = 1;
 	head->has_length = 1;
-	head->length = a->body_len;
-	head->body = a->body_len > 0 && !a->head_request ? BODY_LENGTH : BODY_NONE;
+	head->length = text.len;
+	head->body = text.len > 0 && !a->head_request ? BODY_LENGTH : BODY_NONE;
 	for (size_t i = 0; i < a->fields_n; i++)
 		if (!head_add(head, a->fields[i].name, a->fields[i].value))
 			break;
 	/* cppcheck-suppress nullPointerRedundantCheck */
 	a->origin.events->head(arg, head);
 	if (a->origin.events != NULL && head->body == BODY_LENGTH)
-		(void)a->origin.events->body(arg, bytes_of(a->body, a->body_len));
+		(void)a->origin.events->body(arg, text);
 	if (a->origin.events != NULL)
 		a->origin.events->end(arg);
 }

@@ -19,6 +19,7 @@ struct origin_answer {
 	bool head_request;
 	struct field fields[ORIGIN_ANSWER_FIELDS_MAX]; /* values are borrowed until the end */
 	size_t fields_n;
+	struct bytes text; /* the body, borrowed; at NULL: body has it */
 	size_t body_len;
 	char body[ORIGIN_ANSWER_BODY_MAX];
 };

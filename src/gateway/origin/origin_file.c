@@ -26,7 +26,7 @@ static void resume(struct origin *);
 static void cancel(struct origin *, enum reason);
 static void speak(struct later *);
 static void read_on(struct later *);
-static uint16_t find(struct origin_file *, const struct head *, struct stat *, enum reason *);
+static uint16_t find(struct origin_file *, struct bytes path, struct stat *, enum reason *);
 static uint16_t choose(struct origin_file *, const struct head *, time_t modified, time_t now);
 static void describe(struct origin_file *, const struct stat *, time_t now);
 
@@ -58,7 +58,8 @@ static void field(struct origin_file *f, const char *name, const char *value)
 }
 
 uint16_t origin_file_open(struct origin_file *f, struct folder *folder, const struct head *request,
-    struct head *scratch, const struct origin_events *events, void *arg, enum reason *reason)
+    struct bytes path, struct head *scratch, const struct origin_events *events, void *arg,
+    enum reason *reason)
 {
 	time_t now = loop_wall(folder->all->worker->loop);
 	struct stat st;
@@ -76,7 +77,7 @@ uint16_t origin_file_open(struct origin_file *f, struct folder *folder, const st
 		*reason = REASON_METHOD;
 		return 405;
 	}
-	status = find(f, request, &st, reason);
+	status = find(f, path, &st, reason);
 	if (status != 0)
 		return status;
 	/* A time to come would be one that the client may not believe (RFC 9110, section 8.8.2.1). */
@@ -97,7 +98,7 @@ uint16_t origin_file_open(struct origin_file *f, struct folder *folder, const st
 
 /* Opens it, or says why not. A name with a slash is a folder's: its index answers. */
 static uint16_t find(
-    struct origin_file *f, const struct head *request, struct stat *st, enum reason *reason)
+    struct origin_file *f, struct bytes asked, struct stat *st, enum reason *reason)
 {
 	const struct route_conf *conf = f->folder->conf;
 	char *path = f->folder->all->path;
@@ -105,7 +106,7 @@ static uint16_t find(
 	bool slash;
 
 	*reason = REASON_NO_FILE;
-	if (!filepath_read(request->path, conf->path, path, &slash))
+	if (!filepath_read(asked, conf->path, path, &slash))
 		return 404;
 	if (slash) {
 		strlcat(path, "/", sizeof f->folder->all->path);

@@ -41,6 +41,7 @@ struct origin_file {
  * name lacks its slash. Else: a page of that status, and why.
  */
 uint16_t origin_file_open(struct origin_file *, struct folder *, const struct head *request,
+    struct bytes path, /* of the request, as its route was found by it */
     struct head *scratch, const struct origin_events *, void *arg, enum reason *);
 
 #endif

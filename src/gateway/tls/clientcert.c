@@ -6,6 +6,7 @@
 
 #include "gateway/tls/clientcert.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "base/poison.h"
 
@@ -166,7 +168,51 @@ void clientcert_free(const struct clientcert *cert)
 	free(c->not_before);
 	free(c->not_after);
 	free(c->pem_urlencoded);
+	free(c->sans);
 	free(c);
+}
+
+/* One alternative name; what rules cannot name, or holds more than printable ASCII, is left out. */
+static void san_write(FILE *f, const GENERAL_NAME *name)
+{
+	static const struct {
+		int type;
+		const char *prefix;
+	} kinds[] = { { GEN_DNS, "DNS:" }, { GEN_URI, "URI:" }, { GEN_EMAIL, "email:" } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const ASN1_STRING *text = name->d.ia5;
+		const unsigned char *at;
+		int len, k = 0;
+
+		if (name->type != kinds[i].type)
+			continue;
+		at = ASN1_STRING_get0_data(text);
+		len = ASN1_STRING_length(text);
+		while (k < len && at[k] >= ' ' && at[k] <= '~')
+			k++;
+		if (k == len && len > 0)
+			fprintf(f, "%s%.*s%c", kinds[i].prefix, len, (const char *)at, '\0');
+	}
+}
+
+static char *sans_text(X509 *cert)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	for (int i = 0; f != NULL && i < sk_GENERAL_NAME_num(names); i++)
+		san_write(f, sk_GENERAL_NAME_value(names, i));
+	GENERAL_NAMES_free(names);
+	if (f == NULL)
+		return NULL;
+	fputc('\0', f);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 static struct clientcert *clientcert_new(X509 *leaf)
@@ -181,11 +227,13 @@ static struct clientcert *clientcert_new(X509 *leaf)
 		c->not_before = time_text(bio, X509_get0_notBefore(leaf));
 		c->not_after = time_text(bio, X509_get0_notAfter(leaf));
 		c->pem_urlencoded = pem_text(bio, leaf);
+		c->sans = sans_text(leaf);
 	}
 	BIO_free(bio);
 	ERR_clear_error();
 	if (c == NULL || c->subject == NULL || c->issuer == NULL || c->serial == NULL ||
-	    c->not_before == NULL || c->not_after == NULL || c->pem_urlencoded == NULL) {
+	    c->not_before == NULL || c->not_after == NULL || c->pem_urlencoded == NULL ||
+	    c->sans == NULL) {
 		clientcert_free(c);
 		return NULL;
 	}
