@@ -20,6 +20,9 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	X(REASON_TRUNCATED, "truncated", "closed in the middle of a message", FAULT_CLIENT)        \
 	X(REASON_MEMORY, "memory", "out of memory", FAULT_OURS)                                    \
 	X(REASON_LIMIT, "limit", "a limit on connections was reached", FAULT_OPERATOR)             \
+	X(REASON_CLIENT_LIMIT, "client_limit", "too many connections of one address", FAULT_CLIENT) \
+	X(REASON_CLIENT_RATE, "client_rate", "too many new connections of one address",            \
+	    FAULT_CLIENT)                                                                          \
 	X(REASON_INTERNAL, "internal", "internal error", FAULT_OURS)                               \
 	X(REASON_GLITCHES, "glitches", "too many oddities on one connection", FAULT_CLIENT)        \
 	X(REASON_HANDSHAKE_TIMEOUT, "handshake_timeout", "TLS handshake took too long",            \
@@ -56,6 +59,7 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	X(REASON_PEER_REFUSED, "peer_refused", "the caller is not allowed here", FAULT_CLIENT)     \
 	X(REASON_HEAD_TIMEOUT, "head_timeout", "request head took too long", FAULT_CLIENT)         \
 	X(REASON_BODY_TIMEOUT, "body_timeout", "request body took too long", FAULT_CLIENT)         \
+	X(REASON_BODY_RATE, "body_rate", "request body came too slowly", FAULT_CLIENT)             \
 	X(REASON_WRITE_TIMEOUT, "write_timeout", "the client stopped reading", FAULT_CLIENT)       \
 	X(REASON_TUNNEL_TIMEOUT, "tunnel_timeout", "tunnel idle for too long", FAULT_NONE)         \
 	X(REASON_REQUEST_LINE, "request_line", "malformed request line", FAULT_CLIENT)             \

@@ -17,6 +17,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "gateway/exchange/accesslog.h"
+#include "gateway/front/clients.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
 #include "gateway/trusted.h"
@@ -43,6 +44,7 @@ struct conn {
 	struct handshake *handshake; /* NULL: plain, or done */
 	struct front_conn *front; /* NULL: handshake */
 	struct client client;
+	struct clients_one *one; /* its share of limits; NULL: not counted */
 	struct deadline deadline; /* of PROXY header and handshake */
 	struct later gone, glitch;
 	unsigned post_handshake; /* messages */
@@ -56,6 +58,7 @@ struct conns {
 	TAILQ_HEAD(conns_all, conn) all;
 	TAILQ_HEAD(conns_idle, conn) idle;
 	size_t open, max;
+	struct clients *clients; /* by address */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct later drained_later;
@@ -79,6 +82,12 @@ struct conns *conns_new(struct worker *worker)
 	TAILQ_INIT(&conns->all);
 	TAILQ_INIT(&conns->idle);
 	conns->worker = worker;
+	conns->clients = clients_new((uint64_t)worker->conf->limits.connections_per_client,
+	    worker->conf->limits.handshakes_per_client);
+	if (conns->clients == NULL) {
+		free(conns);
+		return NULL;
+	}
 	conns->max = (size_t)worker->conf->limits.connections;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
 		size_t fits = limit.rlim_cur > CONN_FDS_RESERVED + 2
@@ -111,6 +120,7 @@ void conns_free(struct conns *conns)
 	while ((c = TAILQ_FIRST(&conns->all)) != NULL)
 		conn_close(c, REASON_DRAIN);
 	loop_later_cancel(conns->worker->loop, &conns->drained_later);
+	clients_free(conns->clients);
 	free(conns);
 }
 
@@ -168,6 +178,8 @@ void conn_close(struct conn *c, enum reason why)
 		c->front = NULL;
 		front->ops->lost(front, why);
 	}
+	clients_leave(conns->clients, c->one, loop_now_ms(w->loop));
+	c->one = NULL;
 	if (!c->asked)
 		accesslog_connection(w->log, &c->client, why);
 	stream_close(c->stream);
@@ -368,6 +380,16 @@ static int open_stream(struct conn *c)
 /* Who the client is stands. */
 static void begin(struct conn *c)
 {
+	struct worker *w = c->worker;
+	enum reason why = REASON_NONE;
+
+	if (!c->client.trusted)
+		why = clients_enter(
+		    w->conns->clients, &c->client.peer, loop_now_ms(w->loop), &c->one);
+	if (why != REASON_NONE) {
+		conn_close(c, why);
+		return;
+	}
 	if (open_stream(c) != 0) {
 		conn_close(c, REASON_MEMORY);
 		return;

@@ -72,6 +72,7 @@ void front_state_set(struct front_http1 *f, enum front_state state)
 		ms = conf->timeouts.head;
 		break;
 	case FRONT_BODY:
+		f->body_since = loop_now_ms(f->worker->loop);
 		ms = conf->timeouts.body;
 		break;
 	case FRONT_LINGER:

@@ -127,6 +127,7 @@ static void begin(struct front_http1 *f, struct head *head, size_t used)
 		return;
 	}
 	f->chunked = body == BODY_CHUNKED;
+	f->body_got = f->body_ms = 0;
 	if (f->chunked)
 		chunk_init(&f->chunk, MESSAGE_REQUEST);
 	front_state_set(f, FRONT_BODY);
@@ -191,9 +192,25 @@ static bool drop(struct front_http1 *f, struct bytes in)
 	return true;
 }
 
+/* A byte now and then keeps no connection: not counted is the time in which we did not read. */
+static bool too_slow(struct front_http1 *f, size_t len)
+{
+	const struct gateway_conf *conf = f->worker->conf;
+
+	f->body_ms += loop_now_ms(f->worker->loop) - f->body_since;
+	f->body_got += len;
+	return conf->limits.body_rate > 0 && f->body_ms > conf->timeouts.body &&
+	       f->body_got / conf->limits.body_rate < f->body_ms / 1000;
+}
+
 /* False: the connection is over. */
 static bool offer(struct front_http1 *f, struct bytes slice)
 {
+	if (too_slow(f, slice.len)) {
+		f->late = true;
+		front_refuse(f, 408, REASON_BODY_RATE);
+		return false;
+	}
 	if (exchange_body(f->exchange, slice) == FLOW_STOP && f->state == FRONT_BODY) {
 		front_stop(f);
 		deadline_clear(f->worker->loop, &f->reading);
