@@ -20,7 +20,8 @@ enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_BACKEND, FAULT_SERVICE, FAULT_OPERA
 	X(REASON_TRUNCATED, "truncated", "closed in the middle of a message", FAULT_CLIENT)        \
 	X(REASON_MEMORY, "memory", "out of memory", FAULT_OURS)                                    \
 	X(REASON_LIMIT, "limit", "a limit on connections was reached", FAULT_OPERATOR)             \
-	X(REASON_CLIENT_LIMIT, "client_limit", "too many connections of one address", FAULT_CLIENT) \
+	X(REASON_CLIENT_LIMIT, "client_limit", "too many connections of one address",              \
+	    FAULT_CLIENT)                                                                          \
 	X(REASON_CLIENT_RATE, "client_rate", "too many new connections of one address",            \
 	    FAULT_CLIENT)                                                                          \
 	X(REASON_INTERNAL, "internal", "internal error", FAULT_OURS)                               \
