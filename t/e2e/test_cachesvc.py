@@ -288,7 +288,7 @@ def test_entries_end_to_the_millisecond(bed):
             if got is None:
                 break
             last = before
-        assert after - asked >= 0.4, "gone before its time"
+        assert after - asked >= 0.4 - 0.001, "gone before its time"  # its clock counts milliseconds
         assert last - stored <= 0.4 + 0.002, "there after its time"
         # A claim too: within its time it is taken, then it is free.
         asked = time.monotonic()
@@ -296,7 +296,7 @@ def test_entries_end_to_the_millisecond(bed):
         stored = time.monotonic()
         while r.ask("SET", "claim:k", "1", "NX", "PX", "300") is None:
             last = time.monotonic()
-        assert time.monotonic() - asked >= 0.3 and last - stored <= 0.3 + 0.002 + 0.05
+        assert time.monotonic() - asked >= 0.3 - 0.001 and last - stored <= 0.3 + 0.002 + 0.05
 
 
 def test_a_flood_does_not_push_out_what_was_read(bed):
