@@ -132,19 +132,21 @@ static int lock_folder(struct authority *a, const char *dir)
 	return 0;
 }
 
-static int write_ca(const char *dir, X509 *ca, EVP_PKEY *key)
+/* The key goes first: who reads between the two sees a pair that does not fit, keeps what it had, and
+ * is told to read again once both are there. */
+static int write_pair(const struct authority *a, const char *prefix, X509 *cert, EVP_PKEY *key,
+    const struct replace_mode *mode)
 {
-	const struct replace_mode public = { 0644, (uid_t)-1, (gid_t)-1 };
-	const struct replace_mode secret = { 0600, (uid_t)-1, (gid_t)-1 };
-	char *pem = mkcert_pem(ca), *key_pem = mkcert_key_pem(key);
-	char path[REPLACE_PATH_MAX];
+	const struct replace_mode public = { 0644, mode->uid, mode->gid };
+	char *pem = mkcert_pem(cert), *key_pem = mkcert_key_pem(key);
+	char path[REPLACE_PATH_MAX], key_path[REPLACE_PATH_MAX];
 	int rc = -1;
 
 	if (pem == NULL || key_pem == NULL)
 		log_errorx("no memory");
-	else if (snprintf(path, sizeof(path), "%s/ca.key", dir) < REPLACE_PATH_MAX &&
-		 replace_file(path, key_pem, &secret) == 0 &&
-		 snprintf(path, sizeof(path), "%s/ca.pem", dir) < REPLACE_PATH_MAX &&
+	else if (authority_path(a, prefix, ".key", key_path) == 0 &&
+		 authority_path(a, prefix, ".pem", path) == 0 &&
+		 replace_file(key_path, key_pem, mode) == 0 &&
 		 replace_file(path, pem, &public) == 0)
 		rc = 0;
 	if (key_pem != NULL)
@@ -157,6 +159,7 @@ static int write_ca(const char *dir, X509 *ca, EVP_PKEY *key)
 static int make_locked(struct authority *a, const char *name, bool force)
 {
 	const struct replace_mode public = { 0644, (uid_t)-1, (gid_t)-1 };
+	const struct replace_mode secret = { 0600, (uid_t)-1, (gid_t)-1 };
 	char path[REPLACE_PATH_MAX], cn[64];
 	unsigned char id[4];
 	EVP_PKEY *key;
@@ -179,7 +182,7 @@ static int make_locked(struct authority *a, const char *name, bool force)
 		log_errorx("cannot make a certificate: no memory");
 		return -1;
 	}
-	rc = write_ca(a->dir, ca, key);
+	rc = write_pair(a, "ca", ca, key, &secret);
 	X509_free(ca);
 	EVP_PKEY_free(key);
 	if (rc == 0 && authority_path(a, "deny", "", path) == 0 && access(path, F_OK) != 0)
@@ -265,30 +268,6 @@ void authority_close(struct authority *a)
 
 /* ---- signing */
 
-/* The key goes first: who reads between the two sees a pair that does not fit, keeps what it had, and
- * is told to read again once both are there. */
-static int write_identity(const struct authority *a, const char *prefix, X509 *cert, EVP_PKEY *key,
-    const struct replace_mode *mode)
-{
-	const struct replace_mode public = { 0644, mode->uid, mode->gid };
-	char *pem = mkcert_pem(cert), *key_pem = mkcert_key_pem(key);
-	char path[REPLACE_PATH_MAX], key_path[REPLACE_PATH_MAX];
-	int rc = -1;
-
-	if (pem == NULL || key_pem == NULL)
-		log_errorx("no memory");
-	else if (authority_path(a, prefix, ".key", key_path) == 0 &&
-		 authority_path(a, prefix, ".pem", path) == 0 &&
-		 replace_file(key_path, key_pem, mode) == 0 &&
-		 replace_file(path, pem, &public) == 0)
-		rc = 0;
-	if (key_pem != NULL)
-		explicit_bzero(key_pem, strlen(key_pem));
-	free(key_pem);
-	free(pem);
-	return rc;
-}
-
 /* None may outlive its CA: peers would refuse it before it says so itself. */
 static int64_t life_within(const struct authority *a, int64_t life_s)
 {
@@ -321,7 +300,7 @@ int authority_issue(struct authority *a, const char *name, const char *role, int
 	if (rc == 0)
 		rc = authority_save(a);
 	if (rc == 0)
-		rc = write_identity(a, prefix, cert, key, mode);
+		rc = write_pair(a, prefix, cert, key, mode);
 	X509_free(cert);
 	EVP_PKEY_free(key);
 	return rc;
