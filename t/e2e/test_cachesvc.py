@@ -13,7 +13,7 @@ import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from bed import cache as cache_module, cluster, proc, wait
+from bed import cache as cache_module, cluster, node as node_module, proc, wait
 from bed.cache import Cache, Resp, client_context, tool_words
 
 PASSWORD = "correct horse battery staple"
@@ -123,7 +123,7 @@ def test_python_redis(way):
 
 @pytest.fixture(scope="module")
 def node(build):
-    return cache_module.Node(build)
+    return node_module.Node(build)
 
 
 @pytest.mark.parametrize("client", ["redis", "ioredis"])
@@ -132,7 +132,7 @@ def test_node(way, node, client):
     if way.identity:
         options["tls"] = {"ca": way.identity["ca_file"], "cert": way.identity["identity"],
                           "key": way.identity["identity_key"]}
-    node.run(**options)
+    node.run("cache.js", **options)
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

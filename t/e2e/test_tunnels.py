@@ -9,7 +9,7 @@ import pytest
 import websockets
 from OpenSSL import SSL
 
-from bed import client, http1, proc, wait
+from bed import chat, client, http1, proc, wait
 
 UPGRADE = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "echo/1")]
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo/1\r\nX-Kept: yes\r\n\r\n"
@@ -270,49 +270,9 @@ def test_draining_leaves_tunnels_open(world, ctx):
 
 # ---- WebSocket, by a library that others wrote
 
-class Server:
-    """A WebSocket server in a thread of its own."""
-
-    def __init__(self):
-        self.ready, self.loop = threading.Event(), asyncio.new_event_loop()
-        self.closed = []
-        threading.Thread(target=self.run, daemon=True).start()
-        assert self.ready.wait(5)
-
-    async def talk(self, ws):
-        try:
-            async for message in ws:
-                if message == "close 4001":
-                    await ws.close(4001, "as asked")
-                elif message == "stream":
-                    for n in range(5):
-                        await ws.send(f"event {n}")
-                else:
-                    await ws.send(message)
-        except websockets.ConnectionClosed:
-            pass
-        self.closed.append((ws.close_code, ws.close_reason))
-
-    def run(self):
-        asyncio.set_event_loop(self.loop)
-
-        async def serve():
-            server = await websockets.serve(self.talk, "127.0.0.1", 0, max_size=None, ping_interval=None, subprotocols=["chat"])
-            self.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
-            self.ready.set()
-        self.loop.run_until_complete(serve())
-        self.loop.run_forever()
-
-    def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-
-    def logs(self):
-        return {}
-
-
 @pytest.fixture(scope="module")
 def farm(shared):
-    shared.running.append(server := Server())
+    shared.running.append(server := chat.Server())
     return shared.gateway(shared.settings(server.address, workers=2)), server
 
 

@@ -1,19 +1,14 @@
 """cache.py: a cache service by itself, a client that speaks RESP byte by byte, and Apaches that share sessions."""
-import json
 import os
 import pwd
 import re
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
 
-import pytest
-
 from . import daemon, proc, wait
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = "/usr/lib/apache2/modules"
 
 
@@ -147,38 +142,6 @@ def client_context(identity):
 def tool_words(identity):
     """The same for redis-cli and redis-benchmark."""
     return ["--tls", "--cacert", identity["ca_file"], "--cert", identity["identity"], "--key", identity["identity_key"]]
-
-
-class Node:
-    """Node's clients, installed into the build folder by npm from the registry that is configured."""
-
-    def __init__(self, build):
-        self.folder = f"{build}/node-clients"
-        os.makedirs(self.folder, exist_ok=True)
-        for tool in ("node", "npm"):
-            assert shutil.which(tool), f"no {tool} here: apt-get install nodejs npm"
-        wanted = f"{HERE}/../node/package.json"
-        with open(wanted, encoding="utf-8") as f:
-            names = json.load(f)["dependencies"]
-        if not all(self.version(name) == version for name, version in names.items()):
-            shutil.copy(wanted, self.folder)
-            got = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"],
-                                 cwd=self.folder, capture_output=True, text=True, timeout=300, check=False)
-            if got.returncode:  # a registry that is out of reach says nothing about the cache
-                pytest.skip(f"npm cannot fetch {', '.join(names)}: {got.stderr.strip().splitlines()[-1:]}")
-        shutil.copy(f"{HERE}/../node/clients.js", self.folder)
-
-    def version(self, name):
-        try:
-            with open(f"{self.folder}/node_modules/{name}/package.json", encoding="utf-8") as f:
-                return json.load(f)["version"]
-        except OSError:
-            return None
-
-    def run(self, **options):
-        got = subprocess.run(["node", f"{self.folder}/clients.js", json.dumps(options)], cwd=self.folder,
-                             capture_output=True, text=True, timeout=60, check=False)
-        assert got.returncode == 0 and got.stdout == "good\n", f"{options}: {got.stdout}{got.stderr}"
 
 
 class Apache:

@@ -1,4 +1,4 @@
-// clients.js: what an application does with the cache, by the two clients of Node that most use.
+// cache.js: what an application does with the cache, by the two clients of Node that most use.
 // Options as JSON in the first argument: { client, port, password, tls: { ca, cert, key } (files) }.
 "use strict";
 const assert = require("assert");
