@@ -182,7 +182,8 @@ static int make_cache(struct services *s, const struct roles_given *role, const 
 		.copies = (unsigned)conf->session_cache.copies,
 		.owner = role->owner,
 		.password = password,
-		.found = s->worker->counters.cache_found };
+		.found = s->worker->counters.cache_found,
+		.repairs = s->worker->counters.cache_repairs };
 	struct tlsctx_params tls;
 
 	hex(password, token, KEYCLIENT_TOKEN_LEN);

@@ -32,6 +32,7 @@
 	X(cache_misses, "sslgw_session_cache_misses_total")                                        \
 	X(cache_errors, "sslgw_session_cache_errors_total")                                        \
 	X(cache_stores, "sslgw_session_cache_stores_total")                                        \
+	X(cache_repairs, "sslgw_session_cache_repairs_total")                                      \
 	X(requests, "sslgw_requests_total")                                                        \
 	X(requests_open, "sslgw_requests_open")                                                    \
 	X(retries, "sslgw_retries_total")                                                          \

@@ -105,13 +105,20 @@ void fake_answer(size_t i, enum peers_result result, const void *bytes, size_t l
 	a->done(a->arg, result, bytes_of(bytes, len));
 }
 
+void fake_forget(void)
+{
+	for (size_t i = 0; i < the_peers->n; i++) {
+		if (the_peers->asks[i].open)
+			fake_answer(i, PEERS_LOST, NULL, 0);
+		free(the_peers->asks[i].message);
+	}
+	the_peers->n = 0;
+}
+
 void peers_free(struct peers *p)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		if (p->asks[i].open)
-			fake_answer(i, PEERS_LOST, NULL, 0);
-		free(p->asks[i].message);
-	}
+	assert_ptr_equal(p, the_peers);
+	fake_forget();
 	free(p);
 	the_peers = NULL;
 }

@@ -33,6 +33,7 @@ struct peers {
 
 /* The last that was made: its owner keeps it to itself. Set by peers_new, NULL after peers_free. */
 struct peers *fake_peers(void);
+void fake_forget(void); /* all asks; those that are open are lost */
 void fake_answer(size_t i, enum peers_result, const void *bytes, size_t len);
 
 #endif

@@ -50,6 +50,8 @@ static void test_four_kinds_are_resumed_and_counted(void **state)
 	assert_int_equal(bed_count(n->cache_misses), 0);
 	assert_int_equal(bed_count(n->cache_errors), 0);
 	assert_int_equal(bed->cache.lookups, 10);
+	assert_int_equal(
+	    bed->cache.repairs, 10); /* for the session cache to do, where one is due */
 	/* TLS 1.2: one; TLS 1.3: two of the full handshake, one of each resumption. */
 	assert_int_equal(bed_count(n->cache_stores), 1 + 2 + 5);
 	assert_int_equal(bed->keys.signed_n, 4);
@@ -261,6 +263,7 @@ static void test_faults_of_the_cache_cost_a_full_handshake(void **state)
 	check_fetch_fault(bed, BED_FAILS, false);
 	check_fetch_fault(bed, BED_WRONG, true);
 	check_fetch_fault(bed, BED_GARBAGE, true);
+	assert_int_equal(bed->cache.repairs, 0); /* what does not open is not passed on */
 	bed_stop(bed);
 }
 

@@ -22,13 +22,15 @@ struct got {
 	enum sessioncache_result result;
 	char value[16];
 	bool refuse;
+	uint32_t repair_s; /* 0: do not ask for one */
+	struct sessioncache_ask *ask;
 };
 
 struct fixture {
 	struct loop *loop;
 	struct sessioncache *cache;
 	struct peers *peers;
-	_Atomic uint64_t found;
+	_Atomic uint64_t found, repairs;
 	struct got got;
 };
 
@@ -43,6 +45,8 @@ static bool got_cb(void *arg, enum sessioncache_result result, struct bytes valu
 	assert_true(value.len < sizeof(g->value));
 	memcpy(g->value, value.at != NULL ? (const char *)value.at : "", value.len);
 	g->value[value.len] = '\0';
+	if (g->repair_s != 0)
+		sessioncache_repair(g->ask, value, g->repair_s);
 	return !g->refuse;
 }
 
@@ -57,7 +61,8 @@ static void setup(struct fixture *f, size_t servers, unsigned copies, const char
 						 .copies = copies,
 						 .user = user,
 						 .password = "secret",
-						 .found = &f->found });
+						 .found = &f->found,
+						 .repairs = &f->repairs });
 	assert_non_null(f->cache);
 	f->peers = fake_peers();
 	assert_int_equal(f->peers->set_n, servers);
@@ -76,8 +81,8 @@ static void say(size_t i, const char *reply)
 
 static struct sessioncache_ask *get(struct fixture *f)
 {
-	f->got = (struct got){ .refuse = f->got.refuse };
-	return sessioncache_get(f->cache, name, got_cb, &f->got);
+	f->got = (struct got){ .refuse = f->got.refuse, .repair_s = f->got.repair_s };
+	return f->got.ask = sessioncache_get(f->cache, name, got_cb, &f->got);
 }
 
 static struct sessioncache_ask *put(struct fixture *f)
@@ -258,6 +263,93 @@ static void test_a_store_goes_to_all_copies_and_one_is_enough(void **state)
 	teardown(&f);
 }
 
+/* ---- repair */
+
+/* The first says that it has it not, the second that it has. How many repairs that makes. */
+static size_t second_has_it(struct fixture *f)
+{
+	size_t i = f->peers->n;
+
+	assert_non_null(get(f));
+	say(i, "$-1\r\n");
+	say(i + 1, "$1\r\nv\r\n");
+	assert_told(f, SESSIONCACHE_OK, "v");
+	return f->peers->n - i - 2;
+}
+
+static void test_a_missing_copy_is_written_back(void **state)
+{
+	static const char set[] = "$1\r\nv\r\n$2\r\nEX\r\n$2\r\n55\r\n$2\r\nNX\r\n";
+	struct fixture f;
+
+	(void)state;
+	setup(&f, 3, 2, NULL);
+	assert_int_equal(second_has_it(&f), 0); /* nobody asked for it: the seal did not open */
+	f.got.repair_s = 55;
+	assert_int_equal(second_has_it(&f), 1);
+	assert_asked(&f, 4, 0);
+	assert_memory_equal(f.peers->asks[4].message, "*6\r\n$3\r\nSET\r\n$32\r\n\r\n name", 25);
+	assert_non_null(memmem(f.peers->asks[4].message, f.peers->asks[4].len, set, strlen(set)));
+	assert_int_equal(f.repairs, 1);
+	say(4, "+OK\r\n");
+	/* Another was faster; the server was lost: nobody is told. */
+	assert_int_equal(second_has_it(&f), 1);
+	say(7, "$-1\r\n");
+	assert_int_equal(second_has_it(&f), 1);
+	fake_answer(10, PEERS_LOST, "", 0);
+	assert_int_equal(f.peers->blamed, 0);
+	/* What the first has, or did not answer, is not repaired. */
+	assert_non_null(get(&f));
+	say(11, "$1\r\nv\r\n");
+	assert_non_null(get(&f));
+	fake_answer(12, PEERS_LOST, "", 0);
+	say(13, "$1\r\nv\r\n");
+	assert_told(&f, SESSIONCACHE_OK, "v");
+	assert_int_equal(f.peers->n, 14);
+	assert_int_equal(f.repairs, 3);
+	f.got.repair_s = 0;
+	teardown(&f);
+}
+
+static void test_all_that_miss_a_copy_get_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f, 4, 3, NULL);
+	f.got.repair_s = 55;
+	assert_non_null(get(&f));
+	say(0, "$-1\r\n");
+	say(1, "$-1\r\n");
+	say(2, "$1\r\nv\r\n");
+	assert_int_equal(f.peers->n, 5);
+	assert_asked(&f, 3, 0);
+	assert_asked(&f, 4, 1);
+	assert_int_equal(f.repairs, 2);
+	f.got.repair_s = 0;
+	teardown(&f);
+}
+
+/* What was saved up; then one look-up in four earns one. */
+static void test_repairs_have_a_budget(void **state)
+{
+	size_t repairs = 0, lookups = 0;
+	struct fixture f;
+
+	(void)state;
+	setup(&f, 2, 2, NULL);
+	f.got.repair_s = 55;
+	for (repairs = lookups = 0; lookups < 1000; lookups++) {
+		fake_forget();
+		repairs += second_has_it(&f);
+	}
+	assert_in_range(repairs,
+	    SESSIONCACHE_REPAIR_BURST + 1000 * SESSIONCACHE_REPAIR_PERMILLE / 1000 - 1,
+	    SESSIONCACHE_REPAIR_BURST + 1000 * SESSIONCACHE_REPAIR_PERMILLE / 1000 + 1);
+	f.got.repair_s = 0;
+	teardown(&f);
+}
+
 static void test_what_is_cancelled_is_told_nothing(void **state)
 {
 	struct sessioncache_ask *sa;
@@ -305,6 +397,9 @@ int main(void)
 		cmocka_unit_test(test_a_miss_or_a_loss_at_the_first_server_goes_to_the_second),
 		cmocka_unit_test(test_a_silent_first_server_is_not_waited_for),
 		cmocka_unit_test(test_a_store_goes_to_all_copies_and_one_is_enough),
+		cmocka_unit_test(test_a_missing_copy_is_written_back),
+		cmocka_unit_test(test_all_that_miss_a_copy_get_it),
+		cmocka_unit_test(test_repairs_have_a_budget),
 		cmocka_unit_test(test_what_is_cancelled_is_told_nothing),
 		cmocka_unit_test(test_servers_may_come_later),
 	};

@@ -46,7 +46,7 @@ struct sessioncache {
 	enum bed_mode mode;
 	struct sessioncache_ask *asks;
 	size_t open;
-	unsigned lookups, puts, blamed;
+	unsigned lookups, puts, blamed, repairs; /* offered */
 	struct bed_entry {
 		uint8_t name[SEAL_NAME_LEN];
 		size_t len;

@@ -27,6 +27,8 @@ enum {
 	SESSIONCACHE_USUAL_SHIFT =
 	    4, /* the usual time of an answer is a mean of the last 16 or so */
 	SESSIONCACHE_HEDGE_TIMES = 4, /* of it: then the next server is asked too */
+	SESSIONCACHE_REPAIR_COST =
+	    1000, /* of one; each look-up pays in SESSIONCACHE_REPAIR_PERMILLE */
 };
 
 struct sessioncache {
@@ -35,7 +37,8 @@ struct sessioncache {
 	size_t servers_n;
 	unsigned copies;
 	uint64_t usual_ns; /* an answer takes so long */
-	_Atomic uint64_t *found;
+	uint32_t repair_credit; /* thousandths of a repair */
+	_Atomic uint64_t *found, *repairs;
 	char user[SESSIONCACHE_USER_MAX], password[SESSIONCACHE_PASSWORD_MAX]; /* "": none */
 	struct sessioncache_ask *free; /* linked by next */
 	size_t free_n;
@@ -57,7 +60,7 @@ struct sessioncache_ask {
 	uint64_t began; /* ns */
 	uint8_t name[SEAL_NAME_LEN];
 	bool put;
-	bool missed; /* a server that answered does not have it */
+	uint8_t missed; /* ranks whose servers do not have it, bit 1 << rank */
 	unsigned asked, open; /* ranks; of these in flight */
 	struct sent sent[SESSIONCACHE_COPIES_MAX];
 	struct deadline hedge;
@@ -132,6 +135,8 @@ struct sessioncache *sessioncache_new(struct loop *loop, const struct sessioncac
 	sc->loop = loop;
 	sc->copies = with->copies;
 	sc->found = with->found;
+	sc->repairs = with->repairs;
+	sc->repair_credit = SESSIONCACHE_REPAIR_BURST * SESSIONCACHE_REPAIR_COST;
 	strlcpy(sc->user, with->user != NULL ? with->user : "", sizeof(sc->user));
 	strlcpy(sc->password, with->password != NULL ? with->password : "", sizeof(sc->password));
 	if ((sc->peers = peers_new(loop, &params)) == NULL ||
@@ -202,7 +207,8 @@ static enum sessioncache_result result_of_put(struct bytes message)
 
 	if (resp_reply(message, RESP_BULK_MAX, &reply, &used, &fault) != PARSE_OK)
 		return SESSIONCACHE_DOWN;
-	if (reply.type == RESP_ERROR) /* it is full: lookups may succeed all the same */
+	if (reply.type == RESP_ERROR || /* it is full: lookups may succeed all the same */
+	    reply.type == RESP_NIL) /* a repair that came too late to be one */
 		return SESSIONCACHE_MISS;
 	return reply.type == RESP_SIMPLE ? SESSIONCACHE_OK : SESSIONCACHE_DOWN;
 }
@@ -255,29 +261,33 @@ static unsigned ranks(const struct sessioncache *sc)
 	return sc->servers_n < sc->copies ? (unsigned)sc->servers_n : sc->copies;
 }
 
-/* To the server of the next rank; those that are out are passed over. false: there is no other. */
-static bool send_next(struct sessioncache_ask *sa, struct bytes message)
+/* false: that server is out, or there is no time left. */
+static bool send_to(struct sessioncache_ask *sa, unsigned rank, struct bytes message)
 {
 	struct sessioncache *sc = sa->cache;
 	uint64_t spent = (loop_now(sc->loop) - sa->began) / 1000000;
-	struct peers_choice choice = { .by = PEERS_RANK };
+	struct peers_choice choice = { .by = PEERS_RANK, .rank = (uint8_t)rank };
+	struct sent *sent = &sa->sent[rank];
 	enum peers_why why;
 
 	if (spent >= SESSIONCACHE_MS || sc->closing)
 		return false;
 	memcpy(&choice.hash, sa->name, sizeof(choice.hash));
-	while (sa->asked < ranks(sc)) {
-		struct sent *sent = &sa->sent[sa->asked];
+	sent->ask = sa;
+	sent->at = peers_ask(
+	    sc->peers, message, choice, SESSIONCACHE_MS - (uint32_t)spent, answered, sent, &why);
+	if (sent->at == NULL)
+		return false;
+	sa->open++;
+	return true;
+}
 
-		choice.rank = (uint8_t)sa->asked++;
-		sent->ask = sa;
-		sent->at = peers_ask(sc->peers, message, choice, SESSIONCACHE_MS - (uint32_t)spent,
-		    answered, sent, &why);
-		if (sent->at == NULL)
-			continue;
-		sa->open++;
-		return true;
-	}
+/* To the server of the next rank; those that are out are passed over. false: there is no other. */
+static bool send_next(struct sessioncache_ask *sa, struct bytes message)
+{
+	while (sa->asked < ranks(sa->cache))
+		if (send_to(sa, sa->asked++, message))
+			return true;
 	return false;
 }
 
@@ -338,6 +348,8 @@ struct sessioncache_ask *sessioncache_get(struct sessioncache *sc,
 
 	if (sa == NULL)
 		return NULL;
+	if (sc->repair_credit < SESSIONCACHE_REPAIR_BURST * SESSIONCACHE_REPAIR_COST)
+		sc->repair_credit += SESSIONCACHE_REPAIR_PERMILLE;
 	if (!send_next(sa, get_message(sa))) {
 		ask_free(sa);
 		return NULL;
@@ -346,29 +358,65 @@ struct sessioncache_ask *sessioncache_get(struct sessioncache *sc,
 	return sa;
 }
 
-struct sessioncache_ask *sessioncache_put(struct sessioncache *sc,
-    const uint8_t name[static SEAL_NAME_LEN], struct bytes sealed, uint32_t ttl_s,
-    sessioncache_cb done, void *arg)
+/* len 0: it is too long. A name's entry never changes, so one that is there may stay (only_new). */
+static struct bytes put_message(struct sessioncache *sc, const uint8_t name[static SEAL_NAME_LEN],
+    struct bytes sealed, uint32_t ttl_s, bool only_new)
 {
 	struct writer w = writer_of(sc->message, sizeof(sc->message));
-	struct sessioncache_ask *sa;
 
-	if (ttl_s == 0)
-		return NULL;
-	resp_write_array(&w, 5);
+	resp_write_array(&w, only_new ? 6 : 5);
 	resp_write_bulk_str(&w, "SET");
 	resp_write_bulk(&w, bytes_of(name, SEAL_NAME_LEN));
 	resp_write_bulk(&w, sealed);
 	resp_write_bulk_str(&w, "EX");
 	resp_write_bulk_int(&w, ttl_s);
-	if (!w.ok || (sa = ask_new(sc, name, true, done, arg)) == NULL)
+	if (only_new)
+		resp_write_bulk_str(&w, "NX");
+	return bytes_of(sc->message, w.ok ? writer_len(&w) : 0);
+}
+
+struct sessioncache_ask *sessioncache_put(struct sessioncache *sc,
+    const uint8_t name[static SEAL_NAME_LEN], struct bytes sealed, uint32_t ttl_s,
+    sessioncache_cb done, void *arg)
+{
+	struct sessioncache_ask *sa;
+	struct bytes message;
+
+	if (ttl_s == 0)
 		return NULL;
-	while (send_next(sa, bytes_of(sc->message, writer_len(&w))))
+	message = put_message(sc, name, sealed, ttl_s, false);
+	if (message.len == 0 || (sa = ask_new(sc, name, true, done, arg)) == NULL)
+		return NULL;
+	while (send_next(sa, message))
 		;
 	if (sa->open > 0)
 		return sa;
 	ask_free(sa);
 	return NULL;
+}
+
+/* Nobody waits for it, and whether it arrives does not matter: the next look-up shows. */
+void sessioncache_repair(const struct sessioncache_ask *found, struct bytes sealed, uint32_t ttl_s)
+{
+	struct sessioncache *sc = found->cache;
+	struct sessioncache_ask *sa;
+	struct bytes message;
+
+	if (found->missed == 0 || ttl_s == 0 || sc->repair_credit < SESSIONCACHE_REPAIR_COST)
+		return;
+	message = put_message(sc, found->name, sealed, ttl_s, true);
+	if (message.len == 0 || (sa = ask_new(sc, found->name, true, NULL, NULL)) == NULL)
+		return;
+	for (unsigned rank = 0; rank < found->asked; rank++) {
+		if ((found->missed & 1U << rank) == 0 ||
+		    sc->repair_credit < SESSIONCACHE_REPAIR_COST || !send_to(sa, rank, message))
+			continue;
+		sc->repair_credit -= SESSIONCACHE_REPAIR_COST;
+		if (sc->repairs != NULL)
+			counter_add(sc->repairs, 1);
+	}
+	if (sa->open == 0)
+		ask_free(sa);
 }
 
 void sessioncache_cancel(struct sessioncache_ask *sa)
@@ -392,7 +440,8 @@ static void measure(struct sessioncache *sc, uint64_t began)
 }
 
 /* false: the server's answer was no sealed session. */
-static bool got(struct sessioncache_ask *sa, enum sessioncache_result result, struct bytes value)
+static bool got(
+    struct sessioncache_ask *sa, unsigned rank, enum sessioncache_result result, struct bytes value)
 {
 	bool good = true;
 
@@ -402,11 +451,12 @@ static bool got(struct sessioncache_ask *sa, enum sessioncache_result result, st
 		ask_free(sa);
 		return good;
 	}
-	sa->missed |= result == SESSIONCACHE_MISS;
+	if (result == SESSIONCACHE_MISS)
+		sa->missed |= (uint8_t)(1U << rank);
 	send_next(sa, get_message(sa));
 	if (sa->open > 0)
 		return true;
-	tell(sa, sa->missed ? SESSIONCACHE_MISS : SESSIONCACHE_DOWN, bytes_of(NULL, 0));
+	tell(sa, sa->missed != 0 ? SESSIONCACHE_MISS : SESSIONCACHE_DOWN, bytes_of(NULL, 0));
 	ask_free(sa);
 	return true;
 }
@@ -440,6 +490,6 @@ static void answered(void *arg, enum peers_result result, struct bytes message)
 	}
 	if (sa->put)
 		stored(sa, said);
-	else if (!got(sa, said, value))
+	else if (!got(sa, (unsigned)(sent - sa->sent), said, value))
 		peers_blame(sc->peers, at);
 }

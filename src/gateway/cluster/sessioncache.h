@@ -2,7 +2,7 @@
  * sessioncache.h: sealed sessions in the session-cache servers, over RESP (our own, Redis, Valkey).
  * Each name ranks the servers in an order of its own; an entry lies at the first few of them
  * (copies). A lookup asks the first, and the next one when that says no, is out, or is silent for
- * longer than usual. Servers that are down or slow are an answer, not an error: SESSIONCACHE_DOWN,
+ * longer than usual; a copy that was missing is written back. Servers that are down or slow are an answer, not an error: SESSIONCACHE_DOWN,
  * at the latest after SESSIONCACHE_MS. A callback comes once, never inside the call.
  */
 #ifndef GATEWAY_CLUSTER_SESSIONCACHE_H
@@ -21,6 +21,8 @@ enum {
 	    2, /* until the next server is asked too, at least and at most */
 	SESSIONCACHE_HEDGE_MAX_MS = 10,
 	SESSIONCACHE_COPIES_MAX = 4,
+	SESSIONCACHE_REPAIR_PERMILLE = 250, /* budget: one repair for so many of 1000 look-ups, */
+	SESSIONCACHE_REPAIR_BURST = 64, /* and so many saved up */
 	SESSIONCACHE_USER_MAX = 64,
 	SESSIONCACHE_PASSWORD_MAX = 256,
 };
@@ -39,7 +41,8 @@ struct sessioncache_params {
 	struct tlsctx *tls; /* for all but Unix sockets; NULL: plain. Borrowed */
 	uid_t owner; /* Unix sockets: the uid that must listen on them, (uid_t)-1: any */
 	const char *user, *password; /* for AUTH; NULL: none. Copied */
-	_Atomic uint64_t *found; /* counts the lookups that brought an entry; NULL: nobody does */
+	/* Count the lookups that brought an entry, and the copies that were written back; NULL: nobody does. */
+	_Atomic uint64_t *found, *repairs;
 };
 
 /* GET: OK with the value (borrowed) or MISS. PUT: OK: a server has it. In the callback of a GET, false says that
@@ -61,6 +64,9 @@ struct sessioncache_ask *sessioncache_get(
 struct sessioncache_ask *sessioncache_put(struct sessioncache *,
     const uint8_t name[static SEAL_NAME_LEN], struct bytes sealed, uint32_t ttl_s, sessioncache_cb,
     void *arg); /* copies */
+/* Within the callback of a GET with OK: gives the entry to the servers that said they have it not, as those do
+ * that were started anew. Within a budget, so that they are not flooded. */
+void sessioncache_repair(const struct sessioncache_ask *, struct bytes sealed, uint32_t ttl_s);
 void sessioncache_cancel(
     struct sessioncache_ask *); /* the callback will not come; a PUT may still arrive */
 

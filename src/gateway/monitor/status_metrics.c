@@ -49,6 +49,8 @@ static const struct metric {
 	    "Questions to the session cache without an answer in time." },
 	{ "sslgw_session_cache_stores_total", NULL, NULL, "counter",
 	    "Sessions given to the session cache." },
+	{ "sslgw_session_cache_repairs_total", NULL, NULL, "counter",
+	    "Copies of sessions written back to a server of the session cache that lacked them." },
 	{ "sslgw_requests_total", NULL, NULL, "counter", "Requests of clients." },
 	{ "sslgw_requests_open", NULL, NULL, "gauge", "Requests going on." },
 	{ "sslgw_retries_total", NULL, NULL, "counter",

@@ -135,6 +135,7 @@ static bool open_sealed(struct handshake *hs, struct bytes value)
 		return false;
 	if (sealed.expiry <= (uint64_t)loop_wall(hs->worker->loop))
 		return true;
+	s->left = sealed.expiry - (uint64_t)loop_wall(hs->worker->loop);
 	der = sealed.session.at;
 	session = d2i_SSL_SESSION(NULL, &der, (long)sealed.session.len);
 	if (session != NULL && der == sealed.session.at + sealed.session.len &&
@@ -152,6 +153,7 @@ static bool open_sealed(struct handshake *hs, struct bytes value)
 static bool fetched_cb(void *arg, enum sessioncache_result result, struct bytes value)
 {
 	struct handshake *hs = arg;
+	struct sessioncache_ask *ask = hs->session.ask;
 	bool ok = true;
 
 	hs->session.ask = NULL;
@@ -160,6 +162,8 @@ static bool fetched_cb(void *arg, enum sessioncache_result result, struct bytes 
 		ok = open_sealed(hs, value);
 		OPENSSL_cleanse(hs->worker->tls->plain, value.len);
 	}
+	if (hs->session.prefetched != NULL)
+		sessioncache_repair(ask, value, (uint32_t)hs->session.left);
 	hs->session.down = result == SESSIONCACHE_DOWN || !ok;
 	handshake_resume(hs);
 	return ok;

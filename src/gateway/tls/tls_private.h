@@ -61,6 +61,7 @@ struct origin_of_session {
 	bool down; /* and it did not answer */
 	bool handed; /* get_session_cb gave it to libssl */
 	bool stored; /* the TLS 1.2 session was put */
+	uint64_t left; /* seconds until the prefetched one's end */
 	uint64_t first_auth; /* unix seconds; of the session that is resumed, else now */
 	size_t intermediates_len; /* DER, in the heap */
 	uint8_t *intermediates;
