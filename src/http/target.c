@@ -191,11 +191,13 @@ static unsigned escape_oddities(struct bytes text)
 }
 
 /*
- * The depth that the segments reach, below the root at 0; -1 once it is above it. With `loose`, the
- * escaped slash and both backslashes separate segments too, as they do on some servers. What follows
- * a ';' in a segment are parameters, which some servers (Tomcat) drop before they look at the dots.
+ * The depth that the segments reach, below the root at 0; -1 once it is above it. The escaped slash and
+ * both backslashes separate segments too, as they do on some servers, where `separators` has their bit
+ * (TARGET_SLASH, TARGET_BACKSLASH): each by itself, since a separator more may also be a segment more.
+ * What follows a ';' in a segment are parameters, which some servers (Tomcat) drop before they look at
+ * the dots; empty segments do not count: both only make the way up longer.
  */
-static int depth_walk(struct bytes path, bool loose, unsigned *odd)
+static int depth_walk(struct bytes path, unsigned separators, unsigned *odd)
 {
 	int depth = 0;
 	size_t i = 0;
@@ -208,13 +210,14 @@ static int depth_walk(struct bytes path, bool loose, unsigned *odd)
 		for (i++; i < path.len && path.at[i] != '/'; i += len) {
 			uint8_t c = octet_at(path, i, &len);
 
-			if (loose && (c == '/' || c == '\\'))
+			if ((c == '/' && (separators & TARGET_SLASH) != 0) ||
+			    (c == '\\' && (separators & TARGET_BACKSLASH) != 0))
 				break;
 			parameters |= c == ';';
 			segment += !parameters;
 			dots += !parameters && c == '.';
 		}
-		if (loose && i < path.len && path.at[i] == '%')
+		if (i < path.len && path.at[i] == '%')
 			i += 2; /* at the escape's end, as at a plain separator */
 		if (segment == 0 && !parameters)
 			*odd |= i < path.len ? TARGET_EMPTY : 0;
@@ -241,8 +244,13 @@ unsigned target_oddities(struct bytes path, struct bytes query)
 		odd = escape_oddities(path);
 		if (memchr(path.at, '\\', path.len) != NULL)
 			odd |= TARGET_BACKSLASH;
-		if (depth_walk(path, false, &odd) < 0 || depth_walk(path, true, &odd) < 0)
-			odd |= TARGET_CLIMBS;
+		for (unsigned all = odd & (TARGET_SLASH | TARGET_BACKSLASH), some = all;;
+		     some = (some - 1) & all) {
+			if (depth_walk(path, some, &odd) < 0)
+				odd |= TARGET_CLIMBS;
+			if (some == 0)
+				break;
+		}
 	}
 	if (query.len > 0 && (escape_oddities(query) & TARGET_ESCAPE) != 0)
 		odd |= TARGET_QUERY_ESCAPE;

@@ -271,7 +271,7 @@ def test_a_long_file_comes_whole_and_costs_no_memory(served, ctx):
     os.unlink(f"{served.folder}/1G")
 
 
-def test_a_slow_reader_holds_up_nobody(served, ctx):
+def test_a_slow_reader_holds_up_nobody(served, ctx, build):
     with open(f"{served.folder}/slow", "wb") as f:
         f.truncate(256 << 20)
     worker = served.gw.worker(0)
@@ -285,7 +285,8 @@ def test_a_slow_reader_holds_up_nobody(served, ctx):
                 at = time.monotonic()
                 assert c.get("/a.txt").body == b"0123456789"
                 assert time.monotonic() - at < 2
-        assert proc.rss_kib(worker) - before < 40 * 512
+        if "asan" not in os.path.basename(build):  # which keeps what was freed
+            assert proc.rss_kib(worker) - before < 40 * 512
         files = [x for x in proc.descriptors(worker).values() if x.endswith("/slow")]
         assert len(files) == 40
     finally:

@@ -97,6 +97,20 @@ def test_a_path_that_lies_elsewhere_for_some_server_is_refused(world, ctx, targe
     wait.until(lambda: "a path that servers read in different ways" in gw.output(), 5, "the reason in the log")
 
 
+@pytest.mark.parametrize("target", ["/app/b%2F..%2F..%2Fapp%2Fx", "/app/b%5c..%5C..\\app\\x", "/strip/b%2f..%2f..%2fstrip%2fx",
+                                    "/app/b;/..;/..%2fapp/x"])
+def test_what_leaves_the_prefix_that_a_route_adds_is_refused(world, ctx, target):
+    """On the route whoever reads it; but behind the route's own prefix, what is left climbs out of it for some server."""
+    answer, seen = ask(world, ctx, target)
+    assert answer.status == 400 and not seen, seen
+
+
+@pytest.mark.parametrize("target, arrives", [("/app/b%2F..%2Fx", "/v2/b%2F..%2Fx"), ("/app/x;y=1", "/v2/x;y=1")])
+def test_what_stays_under_the_prefix_that_a_route_adds_passes(world, ctx, target, arrives):
+    answer, seen = ask(world, ctx, target)
+    assert answer.status == 200 and [s.target for _, s in seen] == [arrives]
+
+
 @pytest.mark.parametrize("target", ODD)
 def test_an_odd_path_passes_unchanged_where_all_agree_on_the_route(world, ctx, target):
     answer, seen = ask(world, ctx, target)

@@ -137,6 +137,13 @@ static void test_oddities_of_paths(void **state)
 		{ "/..\\", TARGET_BACKSLASH | TARGET_DOTS | TARGET_CLIMBS },
 		{ "/a%5C..%5c..", TARGET_BACKSLASH | TARGET_DOTS | TARGET_CLIMBS },
 		{ "/a%2fb/../..", TARGET_SLASH | TARGET_DOTS | TARGET_CLIMBS },
+		/* above the root only for who takes one of the two for a separator */
+		{ "/.;%5ca/..%2f..%2f",
+		    TARGET_SLASH | TARGET_BACKSLASH | TARGET_DOTS | TARGET_CLIMBS },
+		{ "/.;%2fa/..%5c..%5c",
+		    TARGET_SLASH | TARGET_BACKSLASH | TARGET_DOTS | TARGET_CLIMBS },
+		{ "/.;x%5cp/..%2fc",
+		    TARGET_SLASH | TARGET_BACKSLASH | TARGET_DOTS | TARGET_CLIMBS },
 		{ "/%00", TARGET_NUL }, { "/%", TARGET_ESCAPE }, { "/%4", TARGET_ESCAPE },
 		{ "/%%41", TARGET_ESCAPE }, { "/%zz", TARGET_ESCAPE }, { "/%252e%252e", 0 } };
 

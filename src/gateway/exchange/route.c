@@ -107,6 +107,20 @@ struct bytes route_location(
 	return w.ok ? bytes_of(buf, writer_len(&w)) : bytes_of(NULL, 0);
 }
 
+/* What is left of the path behind the route's own prefix, for a server with these habits: it must not
+ * climb out of what the route adds. False: it does. */
+static bool rest_stays(const struct route *route, unsigned habits, uint8_t *scratch)
+{
+	size_t stripped;
+
+	(void)route_prefix(route->to, route->path, &stripped);
+	if (stripped == route->path.len)
+		return true;
+	if (route->path.at[stripped] != '/')
+		stripped--; /* the slash that the stripped prefix ends with */
+	return path_resolve(bytes_sub(route->path, stripped, route->path.len), habits, scratch) > 0;
+}
+
 /* Is the path on this route for whatever server, or for all whose habits the policy cares about? */
 static bool route_is_sure(const struct route *route, const struct head *head, uint8_t *scratch)
 {
@@ -123,7 +137,8 @@ static bool route_is_sure(const struct route *route, const struct head *head, ui
 	for (unsigned h = habits; h != 0; h = (h - 1) & habits) {
 		size_t n = path_resolve(head->path, h, scratch);
 
-		if (n == 0 || site_route(route->site, bytes_of(scratch, n)) != to)
+		if (n == 0 || site_route(route->site, bytes_of(scratch, n)) != to ||
+		    !rest_stays(route, h, scratch))
 			return false;
 	}
 	return true;
