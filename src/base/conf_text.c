@@ -202,6 +202,7 @@ static int piece_add(
 	int status;
 
 	/* A byte order mark says nothing here, and libconfig stumbles over it. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): len is 0 then */
 	if (len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
 		bytes += 3, len -= 3;
 	p.file = strdup(file);

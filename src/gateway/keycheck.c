@@ -150,7 +150,7 @@ static void say_all(struct keycheck *c)
 
 static void mark(struct keycheck *c, const uint8_t *key)
 {
-	struct wanted like, *w;
+	struct wanted like = { .found = false }, *w;
 
 	memcpy(like.ski, key, CERT_SKI_LEN);
 	w = bsearch(&like, c->at, c->n, sizeof *c->at, by_ski);

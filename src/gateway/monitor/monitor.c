@@ -172,6 +172,7 @@ static int health_changed(void *arg, const struct healthword *word)
 static bool known(const struct monitor *m, const char *host)
 {
 	for (size_t i = 0; i < m->n; i++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): all have one */
 		if (strcasecmp(m->names[i].host, host) == 0)
 			return true;
 	return false;

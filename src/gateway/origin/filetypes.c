@@ -81,6 +81,7 @@ struct filetypes *filetypes_of(struct bytes text)
 	if (lines_add(types, types->text) == -1 ||
 	    lines_add(types, types->text + text.len + 1) == -1)
 		goto fail;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): ours are there */
 	qsort(types->at, types->n, sizeof(*types->at), by_end);
 	for (size_t i = 0; i < types->n; i++)
 		if (kept == 0 || strcmp(types->at[kept - 1].end, types->at[i].end) != 0)

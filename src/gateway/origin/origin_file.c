@@ -297,6 +297,7 @@ static void read_on(struct later *later)
 		}
 		f->at += (uint64_t)n;
 		f->left -= (uint64_t)n;
+		/* cppcheck-suppress nullPointerRedundantCheck ; the call may close us */
 		flow = f->origin.events->body(arg, bytes_of(buffer, (size_t)n));
 		if (f->origin.events == NULL)
 			return;
