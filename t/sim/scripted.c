@@ -127,12 +127,13 @@ uint64_t pool_client(const char *address)
 	return 0;
 }
 
-int pool_wait(
-    struct pool *p, struct pool_waiter *waiter, void (*ready)(struct pool_waiter *, enum reason))
+int pool_wait(struct pool *p, struct pool_waiter *waiter, const struct pool_wish *wish,
+    void (*ready)(struct pool_waiter *, enum reason))
 {
 	if (p->line_full)
 		return -1;
 	waiter->pool = p;
+	waiter->wish = *wish;
 	waiter->ready = ready;
 	p->waiter = waiter;
 	return 0;

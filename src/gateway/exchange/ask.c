@@ -12,7 +12,7 @@
 static enum retry again(
     struct exchange *, enum reason, bool answer_begun, uint64_t sent, bool reused);
 static uint16_t status_of(enum reason);
-static void wait_in_line(struct exchange *, enum pool_want);
+static void wait_in_line(struct exchange *, const struct pool_wish *);
 static void line_moved(struct pool_waiter *, enum reason);
 
 void exchange_ask(struct exchange *x, enum pool_want want)
@@ -31,7 +31,7 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 		wish.client = pool_client(x->peer);
 	x->upstream = pool_take(x->pool, &wish, &reason);
 	if (x->upstream == NULL && reason == REASON_POOL_BUSY) {
-		wait_in_line(x, want);
+		wait_in_line(x, &wish);
 		return;
 	}
 	if (x->upstream == NULL) {
@@ -60,12 +60,11 @@ void exchange_ask(struct exchange *x, enum pool_want want)
 }
 
 /* All connections are in use: until one is free, or for too long. */
-static void wait_in_line(struct exchange *x, enum pool_want want)
+static void wait_in_line(struct exchange *x, const struct pool_wish *wish)
 {
-	x->want = want;
 	x->queued_from = loop_now_ms(x->worker->loop);
 	exchange_state_set(x, EXCHANGE_ASKING);
-	if (pool_wait(x->pool, &x->waiter, line_moved) == -1)
+	if (pool_wait(x->pool, &x->waiter, wish, line_moved) == -1)
 		exchange_answer(x, 503, REASON_QUEUE_FULL);
 }
 
@@ -75,7 +74,7 @@ static void line_moved(struct pool_waiter *waiter, enum reason reason)
 
 	x->queued_ms += loop_now_ms(x->worker->loop) - x->queued_from;
 	if (reason == REASON_NONE)
-		exchange_ask(x, x->want);
+		exchange_ask(x, waiter->wish.want);
 	else
 		exchange_answer(x, 503, reason);
 }

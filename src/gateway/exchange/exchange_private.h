@@ -78,7 +78,6 @@ struct exchange {
 
 	/* Where it was sent. */
 	struct pool_waiter waiter; /* in line for a connection */
-	enum pool_want want; /* of that */
 	unsigned sticky; /* 1 + index of the server that the client's cookie names; 0: none */
 	uint64_t tried; /* servers, by bit */
 	unsigned tries;

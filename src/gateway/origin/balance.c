@@ -144,7 +144,7 @@ static bool any_well(const struct candidates *among)
 }
 
 /* One that is not down, if there is such a one; of those, the one that has been spared for longest. */
-static struct server *spared(struct pool *pool, uint64_t tried)
+static struct server *spared(const struct pool *pool, uint64_t tried)
 {
 	struct server *best = NULL;
 
@@ -160,7 +160,7 @@ static struct server *spared(struct pool *pool, uint64_t tried)
 }
 
 /* Whatever its weight: one that gets no new clients keeps those that it has. */
-static struct server *wished(struct pool *pool, const struct pool_wish *wish, uint64_t now_ms)
+static struct server *wished(const struct pool *pool, const struct pool_wish *wish, uint64_t now_ms)
 {
 	struct server *server;
 
@@ -195,4 +195,23 @@ struct server *balance_choose(
 		return NULL;
 	}
 	return server;
+}
+
+bool balance_ready(const struct pool *pool, const struct pool_wish *wish, uint64_t now_ms)
+{
+	struct candidates among = { .pool = pool, .tried = wish->tried, .now_ms = now_ms };
+	const struct server *server;
+
+	if (wished(pool, wish, now_ms) != NULL)
+		return true;
+	for (int i = 0; i < 2; i++, among.backups = true) {
+		if (!any_well(&among))
+			continue;
+		for (size_t k = 0; k < pool->servers_n; k++)
+			if (eligible(&among, &pool->servers[k]))
+				return true;
+		return false;
+	}
+	server = spared(pool, wish->tried);
+	return server == NULL || server->busy_n < pool->busy_max;
 }

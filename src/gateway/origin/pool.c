@@ -19,6 +19,8 @@
 #include "base/poison.h"
 
 static int pool_init(struct pool *, struct pools *, const struct pool_conf *);
+static struct pool_waiter *first_ready(const struct pool *, uint64_t now_ms);
+static void wake(struct later *);
 
 struct pools *pools_new(struct worker *worker)
 {
@@ -99,7 +101,9 @@ struct upstream *pool_take(struct pool *pool, const struct pool_wish *wish, enum
 	struct server *server;
 	bool busy;
 
-	if (pool->waiters_n > 0 && !pool->waking) {
+	/* What is free is for those in line; what none of them may have, is not. */
+	if (pool->waiters_n > 0 && !pool->waking && first_ready(pool, loop_now_ms(loop)) != NULL) {
+		loop_later(loop, &pool->wake, wake);
 		*reason = REASON_POOL_BUSY;
 		return NULL;
 	}
@@ -130,11 +134,36 @@ uint64_t pool_client(const char *address)
 
 /* ---- the line */
 
+static struct pool_line *line_of(struct pool *pool, const struct pool_wish *wish)
+{
+	return wish->tried != 0 ? &pool->again : &pool->waiters;
+}
+
+/*
+ * Who is next. Where the first of those who may have any server finds none, none of them does; of those
+ * who try again there are few.
+ */
+static struct pool_waiter *first_ready(const struct pool *pool, uint64_t now_ms)
+{
+	struct pool_waiter *waiter;
+	uint64_t blocked = 0; /* what one who found nothing had tried: others find no more */
+
+	TAILQ_FOREACH (waiter, &pool->again, entry) {
+		if (blocked != 0 && waiter->wish.server == 0 && waiter->wish.tried == blocked)
+			continue;
+		if (balance_ready(pool, &waiter->wish, now_ms))
+			return waiter;
+		blocked = waiter->wish.tried;
+	}
+	waiter = TAILQ_FIRST(&pool->waiters);
+	return waiter != NULL && balance_ready(pool, &waiter->wish, now_ms) ? waiter : NULL;
+}
+
 static void waiter_leave(struct pool_waiter *waiter)
 {
 	struct pool *pool = waiter->pool;
 
-	TAILQ_REMOVE(&pool->waiters, waiter, entry);
+	TAILQ_REMOVE(line_of(pool, &waiter->wish), waiter, entry);
 	pool->waiters_n--;
 	deadline_clear(pool->pools->worker->loop, &waiter->deadline);
 	waiter->pool = NULL;
@@ -148,8 +177,8 @@ static void waiter_passed(struct deadline *deadline)
 	waiter->ready(waiter, REASON_QUEUE_TIMEOUT);
 }
 
-int pool_wait(
-    struct pool *pool, struct pool_waiter *waiter, void (*ready)(struct pool_waiter *, enum reason))
+int pool_wait(struct pool *pool, struct pool_waiter *waiter, const struct pool_wish *wish,
+    void (*ready)(struct pool_waiter *, enum reason))
 {
 	uint64_t now = loop_now_ms(pool->pools->worker->loop);
 
@@ -159,11 +188,12 @@ int pool_wait(
 		waiter->until_ms = now + pool->conf->queue_timeout;
 	waiter->pool = pool;
 	waiter->ready = ready;
+	waiter->wish = *wish;
 	/* Who was first and found nothing stays first. */
 	if (pool->waking)
-		TAILQ_INSERT_HEAD(&pool->waiters, waiter, entry);
+		TAILQ_INSERT_HEAD(line_of(pool, wish), waiter, entry);
 	else
-		TAILQ_INSERT_TAIL(&pool->waiters, waiter, entry);
+		TAILQ_INSERT_TAIL(line_of(pool, wish), waiter, entry);
 	pool->waiters_n++;
 	deadline_set(pool->pools->worker->loop, &waiter->deadline,
 	    waiter->until_ms > now ? waiter->until_ms - now : 0, waiter_passed);
@@ -180,11 +210,12 @@ void pool_wait_cancel(struct pool_waiter *waiter)
 static void wake(struct later *later)
 {
 	struct pool *pool = CONTAINER_OF(later, struct pool, wake);
+	struct loop *loop = pool->pools->worker->loop;
+	struct pool_waiter *waiter;
 	size_t before = SIZE_MAX;
 
-	while (pool->waiters_n > 0 && pool->waiters_n < before) {
-		struct pool_waiter *waiter = TAILQ_FIRST(&pool->waiters);
-
+	while (
+	    pool->waiters_n < before && (waiter = first_ready(pool, loop_now_ms(loop))) != NULL) {
 		before = pool->waiters_n;
 		waiter_leave(waiter);
 		pool->waking = true;
@@ -226,6 +257,7 @@ static int pool_init(struct pool *pool, struct pools *pools, const struct pool_c
 	pool->busy_max = conf->max_connections > 0 ? share(pools, conf->max_connections) : SIZE_MAX;
 	pool->waiters_max = share(pools, conf->queue);
 	TAILQ_INIT(&pool->waiters);
+	TAILQ_INIT(&pool->again);
 	sticky_key(pool);
 	pool->servers = calloc(conf->servers.n > 0 ? conf->servers.n : 1, sizeof(*pool->servers));
 	if (pool->servers == NULL)

@@ -52,16 +52,19 @@ void pool_sticky_id(const struct pool *, unsigned server, char id[static POOL_ST
 unsigned pool_sticky_find(const struct pool *, struct bytes id);
 bool pool_server_well(const struct pool *, unsigned server); /* by its index */
 
-/* In line for a connection, after pool_take() said REASON_POOL_BUSY. ready() comes once, in a later turn: with
- * REASON_NONE it is time to take again; with REASON_QUEUE_TIMEOUT it was too long. */
+/* In line for a connection, after pool_take() said REASON_POOL_BUSY to this wish. ready() comes once, in a later
+ * turn: with REASON_NONE it is time to take again; with REASON_QUEUE_TIMEOUT it was too long. Who has tried servers
+ * already stands in a line of his own, which goes first: a free server that he may not have holds up nobody else. */
 struct pool_waiter {
 	TAILQ_ENTRY(pool_waiter) entry;
 	struct pool *pool; /* NULL: not in line */
+	struct pool_wish wish;
 	struct deadline deadline;
 	uint64_t until_ms; /* of all its waiting; 0 before the first */
 	void (*ready)(struct pool_waiter *, enum reason);
 };
-int pool_wait(struct pool *, struct pool_waiter *, /* -1: the queue is full */
+int pool_wait(struct pool *, struct pool_waiter *,
+    const struct pool_wish *, /* -1: the queue is full */
     void (*ready)(struct pool_waiter *, enum reason));
 void pool_wait_cancel(struct pool_waiter *); /* may not be in line */
 /* Whose request it will be, before its origin is started: a pool with proxy_protocol tells its servers so, and

@@ -53,8 +53,9 @@ struct pool {
 	size_t servers_n;
 	size_t turn; /* balance.c */
 	size_t busy_max; /* to each server, this worker's share; SIZE_MAX: no limit */
-	TAILQ_HEAD(, pool_waiter) waiters;
-	size_t waiters_n, waiters_max;
+	TAILQ_HEAD(pool_line, pool_waiter) waiters;
+	struct pool_line again; /* those of them that have tried servers, which they may not have */
+	size_t waiters_n, waiters_max; /* of both */
 	bool waking; /* who takes now is the first in line */
 	struct later wake;
 	struct hash_key sticky_key;
@@ -93,5 +94,7 @@ uint64_t sticky_of(const struct pool *, const char *address);
 /* balance.c: the server for a request, by the pool's rule. Backups only where no other is well, spared ones
  * only where no other is left. NULL: none; *busy: there are some, with all their connections in use. */
 struct server *balance_choose(struct pool *, const struct pool_wish *, uint64_t now_ms, bool *busy);
+/* It would not say *busy: there is a server for this wish now, or none to wait for. Changes nothing. */
+bool balance_ready(const struct pool *, const struct pool_wish *, uint64_t now_ms);
 
 #endif
