@@ -123,6 +123,24 @@ int adminconf_open(struct adminconf_sockets *s, const struct adminconf *conf, co
 	return 0;
 }
 
+int adminconf_mend(struct adminconf_sockets *s)
+{
+	int former = s->local;
+	char path[sizeof s->path];
+	struct stat st;
+
+	if (s->path[0] == '\0' || lstat(s->path, &st) == 0 || errno != ENOENT)
+		return -1;
+	memcpy(path, s->path, sizeof path);
+	if (open_local(s, path) != 0) {
+		s->local = former;
+		return -1;
+	}
+	if (former >= 0)
+		close(former);
+	return 0;
+}
+
 void adminconf_close(struct adminconf_sockets *s, bool remove)
 {
 	if (s->tcp >= 0)

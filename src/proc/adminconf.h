@@ -46,6 +46,9 @@ struct adminconf_sockets {
 /* Opens them. folder: where admin.sock lies by default, NULL: nowhere. A default that cannot be had is said and
  * left out. 0, or -1: why (file and line of the option) has been said in the log. */
 int adminconf_open(struct adminconf_sockets *, const struct adminconf *, const char *folder);
+/* If somebody removed the Unix socket's path, makes another one, in local. -1: nothing was done: it is there, or
+ * it cannot be made. */
+int adminconf_mend(struct adminconf_sockets *);
 void adminconf_close(
     struct adminconf_sockets *, bool remove); /* remove: the Unix socket's file, too */
 /* $RUNTIME_DIRECTORY, which systemd sets: the first of its folders, into buf. NULL: there is none. */

@@ -167,6 +167,20 @@ def test_commands_reload_and_drain(bed, gw, pki):
     gw.stop()
 
 
+def test_a_socket_that_was_removed_is_made_again(bed, gw, pki):
+    monitor = gw.monitor()
+    os.unlink(gw.socket)
+    wait.until(lambda: os.path.exists(gw.socket), 10, "the socket")
+    assert os.stat(gw.socket).st_mode & 0o777 == 0o600
+    wait.until(lambda: ctl(bed, "status", gw.socket).returncode == 0, 10, "an answer")
+    assert f"somebody removed {gw.socket}" in gw.output()
+    wait.until(lambda: gw.monitor() and gw.monitor() != monitor, 10, "another monitor")
+    assert get(gw.admin, "/ready")[0] == 200
+    ask(pki, gw)
+    assert ctl(bed, "reload", gw.socket).returncode == 0
+    wait.until(lambda: metrics(gw.socket).get("sslgw_configuration_generation") == 2, 20, "the second configuration")
+
+
 def test_a_key_server_that_fails_is_told(bed, gw, pki):
     os.kill(gw.key_process(), signal.SIGSTOP)
     try:

@@ -38,6 +38,15 @@ int master_admin_open(struct master *m)
 	    &m->admin, &m->plan->conf->admin, folder_of(m->plan, folder, sizeof folder));
 }
 
+/* The monitor has the former socket, which nobody reaches any more: another one takes its place. */
+void master_admin_watch(struct master *m)
+{
+	if (m->phase != MASTER_SERVING || adminconf_mend(&m->admin) != 0)
+		return;
+	log_errorx("somebody removed %s: made again; the monitor is started again", m->admin.path);
+	watcher_replace(m->watcher);
+}
+
 void master_admin_print(const struct master *m, FILE *f)
 {
 	if (m->admin.address[0] != '\0')

@@ -389,6 +389,7 @@ static void tick(struct deadline *deadline)
 	workers_watch(m->workers);
 	watcher_watch(m->watcher);
 	embedded_watch(m->embedded);
+	master_admin_watch(m);
 	deadline_set(m->loop, &m->tick, MASTER_TICK_MS, tick);
 }
 

@@ -69,6 +69,7 @@ void master_log_errors(const struct conf_errors *);
 
 /* admin.c */
 int master_admin_open(struct master *); /* 0, -1: said in the log */
+void master_admin_watch(struct master *); /* each second: see to it that the socket is there */
 void master_admin_print(
     const struct master *, FILE *); /* for the ready line: " admin http://127.0.0.1:9901" */
 void master_admin_changed(

@@ -150,10 +150,15 @@ int watcher_use(struct watcher *w, const struct plan *plan)
 	w->plan = plan;
 	if (w->pid == 0)
 		return spawn(w);
-	w->replacing = true;
+	watcher_replace(w);
+	return 0;
+}
+
+void watcher_replace(struct watcher *w)
+{
+	w->replacing = w->pid != 0;
 	if (w->channel != NULL)
 		channel_send(w->channel, NULL, 0, "stop");
-	return 0;
 }
 
 bool watcher_ended(struct watcher *w, pid_t pid, int status)

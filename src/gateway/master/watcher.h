@@ -30,6 +30,7 @@ struct watcher_params {
 struct watcher *watcher_new(const struct watcher_params *);
 int watcher_use(struct watcher *,
     const struct plan *); /* starts it, or replaces the one of another plan. 0, -1 */
+void watcher_replace(struct watcher *); /* by one that gets the admin's sockets as they are now */
 bool watcher_ended(struct watcher *, pid_t, int status);
 void watcher_watch(struct watcher *);
 void watcher_stop(struct watcher *);
