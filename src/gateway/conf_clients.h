@@ -100,6 +100,13 @@
 		    CLIENTS_AT(limits.request_buffer),                                             \
 		    .help = "so much of a request's body is awaited before a server is asked; 0: " \
 			    "none" },                                                              \
+	    { .path = "limits.request_buffers",                                                    \
+		    .type = CONF_SIZE,                                                             \
+		    .def = "64M",                                                                  \
+		    CLIENTS_AT(limits.request_buffers),                                            \
+		    .help = "memory for all bodies that are kept, in each worker; once it is "     \
+			    "used up, bodies are passed on as they come, and their requests not "  \
+			    "retried; 0: no limit" },                                              \
 	    { .path = "limits.body_rate",                                                          \
 		    .type = CONF_SIZE,                                                             \
 		    .def = "100",                                                                  \

@@ -200,6 +200,7 @@ struct gateway_conf {
 		int64_t connections_per_client; /* a worker; 0: no limit */
 		uint64_t handshakes_per_client; /* a second, a worker; 0: no limit */
 		uint64_t request_buffer; /* bytes of a body before a server is asked */
+		uint64_t request_buffers; /* bytes of all that are kept, a worker; 0: no limit */
 	} limits;
 	struct {
 		char *file; /* a path, "stderr", "syslog:/dev/log"; NULL: none */

@@ -36,6 +36,7 @@
 	X(requests, "sslgw_requests_total")                                                        \
 	X(requests_open, "sslgw_requests_open")                                                    \
 	X(retries, "sslgw_retries_total")                                                          \
+	X(bodies_not_kept, "sslgw_request_buffers_full_total")                                     \
 	X(upstreams_opened, "sslgw_upstream_connections_total")                                    \
 	X(upstreams_reused, "sslgw_upstream_reused_total")                                         \
 	X(upstreams_open, "sslgw_upstream_connections_open")                                       \

@@ -261,6 +261,29 @@ def test_a_slow_small_body_holds_no_server(bed, ctx):
         assert back.last().body == b"z" * 40000
 
 
+def test_bodies_that_are_kept_have_a_bound_in_all(bed, ctx):
+    back = bed.backend()
+    gw = bed.gateway(bed.settings(workers=1, pools=[pool([back])], limits={"request_buffers": "64K"}))  # of 32K each
+    clients = [client.Client(gw.port, ctx()) for _ in range(4)]
+    try:
+        for n, c in enumerate(clients):
+            c.send(f"POST /{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n".encode() + b"ab")
+            wait.until(lambda n=n: gw.counter("sslgw_requests_open") == n + 1, 5, "it has come")
+        wait.until(lambda: len(back.connections) == 2 and all(c.raw.endswith(b"ab") for c in back.connections), 5,
+                   "two are passed on as they come")
+        assert gw.counter("sslgw_request_buffers_full_total") == 2
+        for c in clients:
+            c.send(b"cd")
+            assert c.reader.answer().status == 200
+        assert sorted((s.target, s.body) for s in back.seen) == [(f"/{n}", b"abcd") for n in range(4)]
+        with client.Client(gw.port, ctx()) as c:
+            assert c.get("/later", "POST", body=b"x").status == 200
+        assert gw.counter("sslgw_request_buffers_full_total") == 2
+    finally:
+        for c in clients:
+            c.close()
+
+
 def test_a_route_may_stream_from_the_first_byte(bed, ctx):
     back = bed.backend()
     site = bed.site(routes=[{"path": "/", "pool": "main"}, {"path": "/events", "pool": "main", "stream": True}])

@@ -15,9 +15,12 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "gateway/exchange/exchange_private.h"
 #include "t/sim/scripted.h"
 
 #include "base/poison.h"
+
+#define SCRIPTED_PUT "PUT / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 6\r\n\r\n"
 
 static void a_request_that_reached_nobody_goes_to_each_other_server_once(void **state)
 {
@@ -125,6 +128,42 @@ static void a_body_beyond_what_is_held_goes_once(void **state)
 	scripted_free(b);
 }
 
+/* All that is kept has a bound; whose body it leaves no room for goes on at once, and once. */
+static void bodies_beyond_what_may_be_kept_go_on_at_once(void **state)
+{
+	struct scripted *b = scripted_new(3);
+	struct exchanges *all = b->worker.exchanges;
+
+	(void)state;
+	all->gather_max = 4096;
+	all->held_n_max = 1;
+	scripted_begin(b, SCRIPTED_PUT);
+	(void)exchange_body(b->x, bytes_str("abc"));
+	assert_int_equal(b->pool.taken, 0);
+	all->held_n_max = 0; /* another one has its place */
+	(void)exchange_body(b->x, bytes_str("def"));
+	exchange_end(b->x);
+	assert_string_equal(b->pool.ups[0].body, "abcdef");
+	scripted_fails(b, 0, REASON_CONNECT, false, 0);
+	assert_string_equal(b->pool.ups[1].body, "abcdef");
+	scripted_answers(b, 1);
+	assert_int_equal(all->held_n, 0);
+	assert_int_equal(counter_get(b->worker.counters.bodies_not_kept), 0);
+
+	scripted_begin(b, SCRIPTED_PUT);
+	(void)exchange_body(b->x, bytes_str("abc"));
+	assert_string_equal(b->pool.ups[2].body, "abc");
+	(void)exchange_body(b->x, bytes_str("def"));
+	exchange_end(b->x);
+	assert_string_equal(b->pool.ups[2].body, "abcdef");
+	scripted_fails(b, 2, REASON_CONNECT, false, 0);
+	scripted_expect_page(b, 502);
+	assert_int_equal(b->pool.taken, 3);
+	assert_int_equal(all->held_n, 0);
+	assert_int_equal(counter_get(b->worker.counters.bodies_not_kept), 1);
+	scripted_free(b);
+}
+
 static void retries_have_a_budget(void **state)
 {
 	struct scripted *b = scripted_new(2);
@@ -192,6 +231,7 @@ int main(void)
 		cmocka_unit_test(a_stale_connection_is_replaced_by_a_new_one),
 		cmocka_unit_test(after_a_byte_of_an_answer_there_is_no_other_try),
 		cmocka_unit_test(a_body_beyond_what_is_held_goes_once),
+		cmocka_unit_test(bodies_beyond_what_may_be_kept_go_on_at_once),
 		cmocka_unit_test(retries_have_a_budget),
 		cmocka_unit_test(no_server_is_a_503),
 		cmocka_unit_test(stop_outlives_a_failed_try),

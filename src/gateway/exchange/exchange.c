@@ -178,8 +178,8 @@ static size_t gather_max(const struct exchange *x)
 	return x->worker->exchanges->gather_max;
 }
 
-/* Whether the slice was kept. If not, the place is full: what was kept is on its way to a back-end, and the
- * slice may follow. */
+/* Whether the slice was kept. If not, the place is full, or there is none: what was kept is on its way to a
+ * back-end, and the slice may follow. */
 static bool gathers(struct exchange *x, struct bytes slice)
 {
 	uint64_t max = x->worker->conf->limits.body;
@@ -191,7 +191,9 @@ static bool gathers(struct exchange *x, struct bytes slice)
 	}
 	if (x->held == NULL)
 		x->held = exchange_held_alloc(x->worker->exchanges);
-	if (x->held != NULL && x->held_len + slice.len <= gather_max(x)) {
+	if (x->held == NULL) {
+		x->held_all = false;
+	} else if (x->held_len + slice.len <= gather_max(x)) {
 		hold(x, slice);
 		return true;
 	}

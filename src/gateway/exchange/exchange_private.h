@@ -113,6 +113,7 @@ struct exchanges {
 	void *held_free; /* each begins with the pointer to the next */
 	size_t held_free_n;
 	size_t held_max; /* bytes of each */
+	size_t held_n, held_n_max; /* in use; limits.request_buffers */
 	size_t gather_max; /* limits.request_buffer */
 	struct retry_budget budget;
 	struct bucket complaints;

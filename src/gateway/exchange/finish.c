@@ -35,6 +35,9 @@ struct exchanges *exchanges_new(struct worker *worker)
 	all->limits = limits_of(worker->conf);
 	all->gather_max = worker->conf->limits.request_buffer;
 	all->held_max = all->gather_max + EXCHANGE_HELD_BYTES;
+	all->held_n_max = worker->conf->limits.request_buffers > 0
+			      ? worker->conf->limits.request_buffers / all->held_max
+			      : SIZE_MAX;
 	all->id_key = hash_key_random();
 	bucket_init(&all->complaints, EXCHANGES_COMPLAINTS_RATE, EXCHANGES_COMPLAINTS_BURST,
 	    loop_now_ms(worker->loop));
@@ -129,10 +132,17 @@ uint8_t *exchange_held_alloc(struct exchanges *all)
 {
 	void *held = all->held_free;
 
-	if (held == NULL)
-		return malloc(all->held_max);
-	all->held_free = *(void **)held;
-	all->held_free_n--;
+	if (all->held_n >= all->held_n_max) {
+		counter_add(all->worker->counters.bodies_not_kept, 1);
+		return NULL;
+	}
+	if (held == NULL) {
+		held = malloc(all->held_max);
+	} else {
+		all->held_free = *(void **)held;
+		all->held_free_n--;
+	}
+	all->held_n += held != NULL;
 	return held;
 }
 
@@ -143,6 +153,7 @@ void exchange_held_free(struct exchange *x)
 	x->held_len = 0;
 	if (x->held == NULL)
 		return;
+	all->held_n--;
 	if (all->held_free_n < EXCHANGES_HELD_FREE_MAX) {
 		*(void **)(void *)x->held = all->held_free;
 		all->held_free = x->held;

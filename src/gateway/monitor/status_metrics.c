@@ -55,6 +55,8 @@ static const struct metric {
 	{ "sslgw_requests_open", NULL, NULL, "gauge", "Requests going on." },
 	{ "sslgw_retries_total", NULL, NULL, "counter",
 	    "Requests sent once more, to another server of the pool." },
+	{ "sslgw_request_buffers_full_total", NULL, NULL, "counter",
+	    "Requests whose body was not kept, since limits.request_buffers was used up." },
 	{ "sslgw_upstream_connections_total", NULL, NULL, "counter",
 	    "Connections opened to servers of pools." },
 	{ "sslgw_upstream_reused_total", NULL, NULL, "counter",
