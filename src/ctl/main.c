@@ -52,10 +52,12 @@ static const struct command commands[] = {
 	    "  --key FILE            and its key [in the same file]\n"
 	    "  --timeout SECONDS     for a handshake [5]\n",
 	    selftest_command },
-	{ "status", "[--json] [ADDRESS|SOCKET ...]", "how gateways, key and cache servers are",
+	{ "status", "[--json] [--servers] [ADDRESS|SOCKET ...]",
+	    "how gateways, key and cache servers are",
 	    "Asks admin addresses and sockets; without any, the usual sockets of this machine.\n"
 	    "Exit status: 0 all are well; 1 something is not; 2 usage; 3 unreachable.\n\n"
-	    "  --json                all that they say, as JSON\n",
+	    "  --json                all that they say, as JSON\n"
+	    "  --servers             the servers of pools, too: how each is, and why\n",
 	    status_command },
 	{ "reload", "[SOCKET ...]", "have daemons read their configuration anew", NULL,
 	    daemon_command },

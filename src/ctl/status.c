@@ -15,7 +15,7 @@
 
 #define PROGRAM "sslgwctl"
 
-enum { STATUS_UNREACHABLE = 3, OPT_JSON = 256, STATUS_COLUMN = 24 };
+enum { STATUS_UNREACHABLE = 3, OPT_JSON = 256, OPT_SERVERS, STATUS_COLUMN = 24 };
 
 /* What is known of all that were asked. */
 struct verdict {
@@ -85,6 +85,31 @@ static void print_problems(const json_t *status)
 	}
 }
 
+static void put_column(const char *text)
+{
+	size_t len = strlen(text);
+
+	put(stdout, text);
+	printf("%*s ", len < STATUS_COLUMN ? (int)(STATUS_COLUMN - len) : 0, "");
+}
+
+/* Of a gateway's pools; others have none. */
+static void print_servers(const json_t *status)
+{
+	const json_t *list = json_object_get(status, "servers");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *server = json_array_get(list, i);
+
+		fputs("  ", stdout);
+		put_column(text_of(server, "pool"));
+		put_column(text_of(server, "server"));
+		printf("%-15.15s ", text_of(server, "state"));
+		put(stdout, text_of(server, "why"));
+		putchar('\n');
+	}
+}
+
 /* The status of one daemon; NULL: it was said why not. */
 static json_t *fetch(const char *target, char *why, size_t size)
 {
@@ -107,7 +132,7 @@ static json_t *fetch(const char *target, char *why, size_t size)
 	return status;
 }
 
-static void look_at(const char *target, struct verdict *v, json_t *all)
+static void look_at(const char *target, struct verdict *v, json_t *all, bool servers)
 {
 	char why[CLIENT_WHY_MAX] = "";
 	json_t *status = fetch(target, why, sizeof why);
@@ -134,6 +159,8 @@ static void look_at(const char *target, struct verdict *v, json_t *all)
 	if (all == NULL) {
 		print_row(target, status);
 		print_problems(status);
+		if (servers)
+			print_servers(status);
 	} else {
 		json_object_set_new(status, "target", json_string(target));
 		json_array_append(all, status);
@@ -170,15 +197,20 @@ static size_t targets(int argc, char **argv, const char **usual, const char *con
 int status_command(const struct command *command, int argc, char **argv)
 {
 	static const struct option options[] = { { "json", no_argument, NULL, OPT_JSON },
-		{ NULL, 0, NULL, 0 } };
+		{ "servers", no_argument, NULL, OPT_SERVERS }, { NULL, 0, NULL, 0 } };
 	const char *usual[CLIENT_SOCKETS_MAX];
 	const char *const *list;
 	struct verdict v = { 0 };
 	json_t *all = NULL;
+	bool servers = false;
 	size_t n;
 	int c;
 
 	while ((c = command_option(command, PROGRAM, argc, argv, options)) != COMMAND_END) {
+		if (c == OPT_SERVERS) {
+			servers = true;
+			continue;
+		}
 		if (c != OPT_JSON) {
 			json_decref(all);
 			return c == COMMAND_HELP ? COMMAND_OK : COMMAND_USAGE;
@@ -191,7 +223,7 @@ int status_command(const struct command *command, int argc, char **argv)
 		printf("%-*s %-15s %-10s %-9s %-9s %s\n", STATUS_COLUMN, "ADDRESS", "PROGRAM",
 		    "VERSION", "UPTIME", "STATE", "");
 	for (size_t i = 0; i < n; i++)
-		look_at(list[i], &v, all);
+		look_at(list[i], &v, all, servers);
 	if (all != NULL) {
 		json_dumpf(all, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
 		putchar('\n');

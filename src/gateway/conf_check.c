@@ -249,11 +249,28 @@ static void check_doubles(const struct gateway_conf *conf, struct conf_errors *e
 	free(all);
 }
 
+/* More of its share is what weight is for. */
+static void check_servers_doubles(const struct pool_conf *pool, struct conf_errors *errors)
+{
+	struct named *all = calloc(pool->servers.n + 1, sizeof(*all));
+	size_t n = 0;
+
+	for (size_t i = 0; all != NULL && i < pool->servers.n; i++) {
+		char *const *address = &pool->servers.at[i].address;
+
+		if (*address != NULL)
+			all[n] = (struct named){ *address, address, n, false }, n++;
+	}
+	tell_doubles(all, n, "server", errors);
+	free(all);
+}
+
 static void check_pools(const struct gateway_conf *conf, struct conf_errors *errors)
 {
 	for (size_t i = 0; i < conf->pools.n; i++) {
 		const struct pool_conf *pool = &conf->pools.at[i];
 
+		check_servers_doubles(pool, errors);
 		for (size_t j = 0; j < pool->servers.n; j++) {
 			char *const *address = &pool->servers.at[j].address;
 			char host[HOST_MAX_BYTES + 3];

@@ -10,6 +10,7 @@
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/secrets.h"
 #include "gateway/cluster/sessioncache.h"
+#include "gateway/origin/pool.h"
 #include "gateway/report.h"
 #include "gateway/worker.h"
 #include "net/peers.h"
@@ -80,6 +81,8 @@ void publish(const struct worker *w, struct counters *counters)
 		servers(counters, REPORT_KEY_SERVER, keyclient_peers(w->keys));
 	if (w->sessions != NULL)
 		servers(counters, REPORT_CACHE_SERVER, sessioncache_peers(w->sessions));
+	if (w->pools != NULL)
+		pools_publish(w->pools, counters);
 	if (w->secrets != NULL)
 		session_keys(w, counters);
 }

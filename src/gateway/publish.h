@@ -1,6 +1,6 @@
 /*
  * publish.h: what a worker tells of itself, once a second, in its cells (report.h): the services that
- * it asks, and whether it has keys for sessions.
+ * it asks, whether it has keys for sessions, and which servers of pools it spares.
  */
 #ifndef GATEWAY_PUBLISH_H
 #define GATEWAY_PUBLISH_H

@@ -33,11 +33,23 @@
 #define REPORT_KEY_SERVER "key_server."
 #define REPORT_CACHE_SERVER "cache_server."
 
+/* Of a server of a pool, which report_server_row() names: how this worker has it. */
+enum report_server {
+	REPORT_SERVER_WELL,
+	REPORT_SERVER_UNREACHABLE, /* spared: connections to it failed */
+	REPORT_SERVER_FAILING, /* spared: it took requests, and failed them */
+	REPORT_SERVER_SLOW, /* it came back, and gets less than its share yet (slow_start) */
+};
+enum { REPORT_SERVER_ROW_SIZE = 32 };
+
 enum report_state { REPORT_NONE, REPORT_STARTING, REPORT_READY, REPORT_DRAINING };
 
 /* For the master: its own row; a worker's. */
 void report_master(struct counters *, const char *row, uint64_t value);
 void report_worker(
     struct counters *, unsigned cell, unsigned slot, pid_t, unsigned generation, enum report_state);
+/* Names of any length come to rows of one length; of an address that stands twice in a pool, to one row. */
+void report_server_row(
+    char row[static REPORT_SERVER_ROW_SIZE], const char *pool, const char *address);
 
 #endif

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bed import backend, client, http1, wait
-from test_admin import admin_of, get as admin_get, metrics
+from test_admin import admin_of, ctl, get as admin_get, metrics
 
 FAST = {"path": "/healthz", "interval": "100ms", "timeout": "500ms", "rise": 2, "fall": 2}
 
@@ -53,7 +53,7 @@ def asked(gw, ctx, n, fields=()):
 def states(gw):
     status, text = admin_get(admin_of(gw), "/status.json")
     assert status == 200
-    return {s["server"]: s["state"] for s in json.loads(text)["checked_servers"]}
+    return {s["server"]: s["state"] for s in json.loads(text)["servers"]}
 
 
 def world(bed, pool_, **more):
@@ -184,6 +184,52 @@ def test_wrong_options_are_told(bed, fields, words):
     gw.write()
     got = gw.check()
     assert got.returncode == 1 and all(w in got.stderr for w in words), got.stderr
+
+
+def test_how_the_workers_have_a_server_is_shown(bed, ctx):
+    a, port = Named(bed, "a"), wait.free_port()
+    late = f"127.0.0.1:{port}"
+    settings = pool([a, late], slow_start="60s", fail_timeout="2s")
+    settings["servers"].append({"address": "127.0.0.1:1", "weight": 0})
+    gw = world(bed, settings)
+    assert states(gw) == {a.address: "up", late: "up", "127.0.0.1:1": "drained"}
+
+    def shown(words):
+        asked(gw, ctx, 4)
+        got = ctl(bed, "status", "--servers", admin_of(gw))
+        line = next(x for x in got.stdout.splitlines() if x.startswith("  main") and late in x)
+        return re.search(words, line) and got
+    got = wait.until(lambda: shown(r"spared.*connections to it failed; spared by [12] of 2 workers"), 20, "it is spared")
+    assert got.returncode == 1 and f'! server {late} of pool "main": connections to it failed' in got.stdout
+    wait.until(lambda: shown(r" spared  .*spared by 2 of 2 workers"), 20, "by both")
+    page = wait.until(lambda: (m := metrics(admin_of(gw))) and
+                      m.get(f'sslgw_server_spared_workers{{pool="main",server="{late}"}}', 0) > 0 and m, 20, "the metric")
+    assert page[f'sslgw_server_spared_workers{{pool="main",server="{a.address}"}}'] == 0
+    Named(bed, "late", port)
+    got = wait.until(lambda: shown(r" slow start .*less than its share by 2 of 2"), 20, "it came back")
+    assert got.returncode == 0, got.stdout
+    wait.until(lambda: metrics(admin_of(gw))[f'sslgw_server_slow_start_workers{{pool="main",server="{late}"}}'] == 2, 10, "the metric")
+    # A worker's finding goes with it.
+    for pid in gw.workers():
+        os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: states(gw)[late] == "up", 10, "new workers know of nothing")
+
+
+def test_requests_that_fail_are_told_from_connections(bed, ctx):
+    a, bad = Named(bed, "a"), bed.backend(script=lambda c: c.request() and None)
+    gw = world(bed, pool([a, bad], max_fails=1), workers=1)
+
+    def shown():
+        asked(gw, ctx, 4)
+        return "requests to it failed; spared by 1 of 1 workers" in ctl(bed, "status", admin_of(gw)).stdout
+    wait.until(shown, 20, "it is spared")
+
+
+def test_a_server_stands_once_in_a_pool(bed):
+    gw = bed.gateway(bed.settings(pools=[pool(["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:1"])]), start=False)
+    gw.write()
+    got = gw.check()
+    assert got.returncode == 1 and 'server "127.0.0.1:1" is given twice' in got.stderr
 
 
 # ---- sticky clients

@@ -168,6 +168,26 @@ static void a_share_grows_after_a_server_came_back(void **state)
 	assert_int_equal(chosen(f, NOW + 20000, 0), 0);
 }
 
+static void how_it_is_can_be_told(void **state)
+{
+	struct farm *f = *state;
+	struct server *s = f->servers;
+
+	f->conf.slow_start = 10000;
+	assert_int_equal(server_state(s, NOW), REPORT_SERVER_WELL);
+	server_failed(s, false, NOW);
+	assert_int_equal(server_state(s, NOW), REPORT_SERVER_WELL);
+	server_failed(s, false, NOW);
+	server_failed(s, false, NOW);
+	assert_int_equal(server_state(s, NOW), REPORT_SERVER_FAILING);
+	server_failed(s, true, NOW + 1);
+	assert_int_equal(server_state(s, NOW + 1), REPORT_SERVER_UNREACHABLE);
+	assert_int_equal(server_state(s, NOW + 1 + SERVER_SPARE_MS), REPORT_SERVER_WELL);
+	server_worked(s, false, NOW + 3000);
+	assert_int_equal(server_state(s, NOW + 3000), REPORT_SERVER_SLOW);
+	assert_int_equal(server_state(s, NOW + 13000), REPORT_SERVER_WELL);
+}
+
 static void a_cookie_names_a_server_and_nothing_else_does(void **state)
 {
 	static const char *const forged[] = { "", "0000000000000000", "10.0.0.1:80", "-1",
@@ -225,6 +245,7 @@ int main(void)
 		SERVER_TEST(after_the_time_one_request_tries_and_the_others_wait_for_it),
 		SERVER_TEST(one_that_the_monitor_found_down_is_left_out_until_it_is_up),
 		SERVER_TEST(a_share_grows_after_a_server_came_back),
+		SERVER_TEST(how_it_is_can_be_told),
 		SERVER_TEST(a_cookie_names_a_server_and_nothing_else_does),
 		SERVER_TEST(a_wished_server_is_taken_while_it_is_well_and_free),
 	};

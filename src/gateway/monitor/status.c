@@ -208,10 +208,20 @@ static void write_numbers(const struct status *s, struct admin_out *out)
 		admin_json_number(out, of[i].name, (double)sum(s, of[i].row));
 }
 
+static struct status_pools pools_of(const struct status *s, const struct numbers *n)
+{
+	return (struct status_pools){ .conf = s->conf,
+		.health = s->health,
+		.counters = s->counters,
+		.workers = n->ready + n->draining,
+		.now_ms = loop_now_ms(s->loop) };
+}
+
 static void write_status(void *arg, struct admin_out *out)
 {
 	struct status *s = arg;
 	struct numbers n = count_workers(s);
+	struct status_pools pools = pools_of(s, &n);
 	char headline[200];
 
 	snprintf(headline, sizeof headline,
@@ -229,23 +239,25 @@ static void write_status(void *arg, struct admin_out *out)
 	write_workers(s, out);
 	write_service(s, "key_servers", REPORT_KEY_SERVER, out);
 	write_service(s, "cache_servers", REPORT_CACHE_SERVER, out);
-	status_pools(s->health, loop_now_ms(s->loop), out);
+	status_pools(&pools, out);
 	admin_json_open(out, "problems", '[');
 	worker_problems(s, &n, out);
 	service_problems(s, "key server", REPORT_KEY_SERVER,
 	    "new clients are refused, resumed sessions go on", n.ready + n.draining, out);
 	service_problems(s, "cache server", REPORT_CACHE_SERVER,
 	    "sessions that no ticket holds are not resumed", n.ready + n.draining, out);
-	status_pools_problems(s->health, out);
+	status_pools_problems(&pools, out);
 	admin_json_close(out, ']');
 }
 
 static void write_metrics(void *arg, struct admin_out *out)
 {
 	const struct status *s = arg;
+	struct numbers n = count_workers(s);
+	struct status_pools pools = pools_of(s, &n);
 
 	status_metrics(s->counters, out);
-	status_pools_metrics(s->health, out);
+	status_pools_metrics(&pools, out);
 }
 
 static bool is_ready(void *arg)

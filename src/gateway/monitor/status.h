@@ -26,10 +26,17 @@ void status_free(struct status *);
 
 /* status_metrics.c: the whole page. */
 void status_metrics(struct counters *, struct admin_out *);
-/* status_pools.c: servers that are checked. */
-void status_pools(const struct health *, uint64_t now_ms, struct admin_out *);
-void status_pools_problems(const struct health *, struct admin_out *);
-void status_pools_metrics(const struct health *, struct admin_out *);
+/* status_pools.c: the servers of pools. */
+struct status_pools {
+	const struct gateway_conf *conf;
+	const struct health *health; /* NULL: not now */
+	struct counters *counters;
+	unsigned workers; /* that serve or drain */
+	uint64_t now_ms;
+};
+void status_pools(const struct status_pools *, struct admin_out *);
+void status_pools_problems(const struct status_pools *, struct admin_out *);
+void status_pools_metrics(const struct status_pools *, struct admin_out *);
 /* What a row of the table of counters is called as a metric, with its help; for tests. False: it has none. */
 bool status_metric_known(const char *row);
 

@@ -94,6 +94,26 @@ void pools_health(struct pools *pools, size_t pool, size_t at, bool up)
 			server_health(&p->servers[i], up, now);
 }
 
+/* A server has a row from its first trouble on: most have none for ever, and rows are few. */
+void pools_publish(struct pools *pools, struct counters *counters)
+{
+	uint64_t now = loop_now_ms(pools->worker->loop);
+	char row[REPORT_SERVER_ROW_SIZE];
+
+	for (size_t i = 0; i < pools->n; i++) {
+		for (size_t k = 0; k < pools->at[i].servers_n; k++) {
+			struct server *server = &pools->at[i].servers[k];
+			enum report_server state = server_state(server, now);
+
+			if (state == REPORT_SERVER_WELL && !server->shown)
+				continue;
+			server->shown = true;
+			report_server_row(row, pools->at[i].conf->name, server->text);
+			counter_set(counters_cell(counters, row), (uint64_t)state);
+		}
+	}
+}
+
 struct upstream *pool_take(struct pool *pool, const struct pool_wish *wish, enum reason *reason)
 {
 	struct loop *loop = pool->pools->worker->loop;

@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include "base/counters.h"
 #include "base/reason.h"
 #include "gateway/origin/origin.h"
 #include "net/endpoint.h"
@@ -33,6 +34,8 @@ void pools_resolved(struct pools *, const char *host, const struct endpoint *,
     size_t n); /* ports are set by the server */
 /* The monitor's word of a server that it checks, by their places in the configuration. */
 void pools_health(struct pools *, size_t pool, size_t server, bool up);
+/* How this worker has its servers, into its cells: gateway/report.h. Each second. */
+void pools_publish(struct pools *, struct counters *);
 /* What is asked of a pool. */
 struct pool_wish {
 	uint64_t client; /* pool_client(), for client_hash */

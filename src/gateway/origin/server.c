@@ -91,6 +91,7 @@ void server_failed(struct server *server, bool to_connect, uint64_t now_ms)
 	server->failures++;
 	if (!to_connect && server->failures < max && server->spares == 0)
 		return;
+	server->unreachable = to_connect;
 	if (server->trial || server->spared_until <= now_ms)
 		server->spares++;
 	server->trial = false;
@@ -142,6 +143,15 @@ void server_health(struct server *server, bool up, uint64_t now_ms)
 bool server_well(const struct server *server, uint64_t now_ms)
 {
 	return !server->down && server->spared_until <= now_ms;
+}
+
+enum report_server server_state(const struct server *server, uint64_t now_ms)
+{
+	if (server->spared_until > now_ms)
+		return server->unreachable ? REPORT_SERVER_UNREACHABLE : REPORT_SERVER_FAILING;
+	return server_share(server, now_ms) < (int64_t)server->weight * SERVER_SHARE
+		   ? REPORT_SERVER_SLOW
+		   : REPORT_SERVER_WELL;
 }
 
 int64_t server_share(const struct server *server, uint64_t now_ms)

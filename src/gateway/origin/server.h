@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "gateway/gateway_conf.h"
 #include "gateway/origin/pool.h"
+#include "gateway/report.h"
 
 enum {
 	SERVER_SPARE_MS = 1000, /* at first; twice as long each time, up to fail_timeout */
@@ -37,6 +38,8 @@ struct server {
 	size_t busy_n;
 	bool down; /* says the monitor */
 	unsigned failures; /* in a row */
+	bool unreachable; /* the last failure: it could not be connected to */
+	bool shown; /* it has a row in the table of counters */
 	unsigned spares; /* times it was spared and has not worked since */
 	bool trial; /* it was spared, and one request tries whether it works */
 	uint64_t spared_until; /* ms; with trial: others wait for its outcome so long */
@@ -80,6 +83,8 @@ void server_worked(struct server *, bool reused, uint64_t now_ms);
 void server_chosen(struct server *, uint64_t now_ms); /* it gets a request */
 void server_health(struct server *, bool up, uint64_t now_ms); /* the monitor's word */
 bool server_well(const struct server *, uint64_t now_ms); /* neither down nor spared */
+enum report_server server_state(
+    const struct server *, uint64_t now_ms); /* for the monitor's pages */
 /* Its weight in SERVER_SHAREs; less for a while after it came back (slow_start). */
 int64_t server_share(const struct server *, uint64_t now_ms);
 void server_stale(
