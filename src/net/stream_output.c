@@ -13,8 +13,9 @@
 #include "base/poison.h"
 
 enum {
-	/* A peer that makes us write (KeyUpdate requests) and reads nothing ends here. */
-	STREAM_PEND_MAX = STREAM_HIGH_WATER + 512 * 1024,
+	/* Above high water and what the user gave at once: a peer that makes us write (KeyUpdate
+	 * requests) and reads nothing ends here. */
+	STREAM_PEND_SPARE = 512 * 1024,
 };
 
 static void flush_cb(struct later *later)
@@ -41,7 +42,7 @@ static void append_pend(struct stream *s, const uint8_t *data, size_t len)
 {
 	if (buffer_append(&s->pend, data, len) != 0)
 		stream_fail_later(s, REASON_MEMORY);
-	else if (buffer_len(&s->pend) > STREAM_PEND_MAX)
+	else if (buffer_len(&s->pend) > STREAM_HIGH_WATER + STREAM_PEND_SPARE + s->write_max)
 		stream_fail_later(s, REASON_GLITCHES);
 }
 
@@ -180,9 +181,15 @@ size_t stream_queued(const struct stream *s)
 
 enum flow stream_write(struct stream *s, const struct iovec *iov, int n)
 {
+	size_t len = 0;
+
 	if (s->state == STREAM_DEAD || s->failure != REASON_NONE || s->finish)
 		return FLOW_GO;
 	stream_own(s);
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	if (len > s->write_max)
+		s->write_max = len;
 	for (int i = 0; i < n; i++) {
 		struct bytes b = bytes_of(iov[i].iov_base, iov[i].iov_len);
 

@@ -37,6 +37,7 @@ struct stream {
 	struct buffer inbuf; /* input that was not consumed in its turn */
 	struct buffer rawbuf; /* ciphertext that SSL did not take (a paused handshake) */
 	struct buffer pend; /* output that the kernel did not take */
+	size_t write_max; /* the most that the user gave at once */
 	uint64_t sent, received;
 	struct event event;
 	bool woken, resumed; /* what the next turn has to do besides */

@@ -300,6 +300,43 @@ static void a_back_end_that_stops_reading_stops_the_client(void **state)
 	close(backend);
 }
 
+/* All of it goes out at once, while the connection to the back-end opens. */
+static void a_body_of_the_whole_request_buffer_reaches_the_back_end(void **state)
+{
+	struct sim_gateway *g = sim_gateway_new(1);
+	enum { TOTAL = 1000000 };
+	static char block[TOTAL], got[TOTAL];
+	size_t sent = 0, n = 0;
+	char head[1024];
+	int client, backend;
+	ssize_t some;
+
+	(void)state;
+	g->conf.limits.request_buffer = 1024 * 1024;
+	sim_gateway_start(g);
+	client = sim_client(g, NULL);
+	for (size_t i = 0; i < TOTAL; i++)
+		block[i] = (char)(i % 251);
+	sim_send(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+	for (; sent < TOTAL; sim_turns(g, 1)) {
+		some = send(client, block + sent, TOTAL - sent, MSG_NOSIGNAL);
+		sent += some > 0 ? (size_t)some : 0;
+	}
+	backend = sim_accept(g, 0);
+	sim_read_head(g, backend, head, sizeof(head));
+	for (; n < TOTAL; sim_turns(g, 1)) {
+		some = recv(backend, got + n, TOTAL - n, 0);
+		assert_true(some != 0);
+		n += some > 0 ? (size_t)some : 0;
+	}
+	assert_memory_equal(got, block, TOTAL);
+	sim_send(backend, SIM_OK);
+	sim_expect(g, client, SIM_OK);
+	close(client);
+	sim_gateway_stop(g);
+	close(backend);
+}
+
 static void a_client_that_is_gone_ends_its_request_at_the_back_end(void **state)
 {
 	struct sim_gateway *g = sim_gateway_started(1);
@@ -451,6 +488,7 @@ int main(void)
 		cmocka_unit_test(a_slow_client_gets_all_of_it),
 		cmocka_unit_test(the_last_answer_is_not_cut_short_by_lingering),
 		cmocka_unit_test(a_back_end_that_stops_reading_stops_the_client),
+		cmocka_unit_test(a_body_of_the_whole_request_buffer_reaches_the_back_end),
 		cmocka_unit_test(a_client_that_is_gone_ends_its_request_at_the_back_end),
 		cmocka_unit_test(a_client_that_has_said_all_still_gets_its_answer),
 		cmocka_unit_test(a_truncated_answer_is_not_passed_on_as_whole),
