@@ -263,6 +263,27 @@ static void at_the_limit_the_longest_idle_makes_room(void **state)
 	assert_false(conns_close_idlest(&bed->worker));
 }
 
+/* Idle for us is not idle for a client that still reads its last answer. */
+static void whose_answer_is_on_its_way_makes_room_last(void **state)
+{
+	struct bed *bed = *state;
+	static char answer[1000000];
+	struct iovec iov = { answer, sizeof(answer) };
+
+	conn_bed_start(bed, 2);
+	conn_bed_comes(bed, LISTENER_PLAIN);
+	conn_bed_comes(bed, LISTENER_PLAIN);
+	while (stream_write(conn_stream(bed->fronts[0].c), &iov, 1) == FLOW_GO)
+		;
+	conn_idle(bed->fronts[0].c, true);
+	conn_idle(bed->fronts[1].c, true);
+	conn_bed_comes(bed, LISTENER_PLAIN);
+	assert_int_equal(bed->fronts[1].why, REASON_LIMIT);
+	conn_bed_comes(bed, LISTENER_PLAIN);
+	assert_int_equal(bed->fronts[0].why, REASON_LIMIT);
+	assert_int_equal(conns_open(&bed->worker), 2);
+}
+
 /* ---- draining */
 
 static void on_drained(void *arg)
@@ -321,6 +342,7 @@ int main(void)
 		CONN_TEST(without_memory_after_the_handshake_it_closes),
 		CONN_TEST(key_updates_are_bounded),
 		CONN_TEST(at_the_limit_the_longest_idle_makes_room),
+		CONN_TEST(whose_answer_is_on_its_way_makes_room_last),
 		CONN_TEST(draining_ends_when_the_last_is_closed),
 		CONN_TEST(draining_nobody_ends_in_a_later_turn),
 	};

@@ -33,6 +33,7 @@ enum {
 	 * derivations, and no client needs more. Lasting connections earn one for each MiB. */
 	CONN_POST_HANDSHAKE_MAX = 96, /* steps of libssl's state machine: up to 3 for a KeyUpdate */
 	CONN_POST_HANDSHAKE_BYTES = 1024 * 1024,
+	CONN_IDLE_LOOKS = 16,
 	CONN_EXPIRED_MS = 1000, /* for the alert of a handshake whose time is over */
 };
 
@@ -484,10 +485,18 @@ bool conns_full(const struct worker *w)
 
 bool conns_close_idlest(struct worker *w)
 {
-	struct conn *c = TAILQ_FIRST(&w->conns->idle);
+	struct conn *c = TAILQ_FIRST(&w->conns->idle), *next = c;
 
 	if (c == NULL)
 		return false;
+	/* One that has its last answer whole, if there is one among the first. */
+	for (int i = 0; i < CONN_IDLE_LOOKS && next != NULL; i++) {
+		if (stream_queued(next->stream) == 0) {
+			c = next;
+			break;
+		}
+		next = TAILQ_NEXT(next, idle_link);
+	}
 	conn_close(c, REASON_LIMIT);
 	return true;
 }

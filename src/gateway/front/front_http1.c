@@ -18,6 +18,7 @@ static void drained(struct front_conn *);
 static void lost(struct front_conn *, enum reason);
 static void drain(struct front_conn *);
 static void linger_writing(struct front_http1 *);
+static void linger_passed(struct front_http1 *);
 static void reading_passed(struct deadline *);
 static void gone(struct later *);
 
@@ -30,7 +31,7 @@ static const struct front_conn_ops conn_ops = {
 
 /* What a state may become. Any may be OVER. */
 static const unsigned next_states[FRONT_STATE_N] = {
-	[FRONT_IDLE] = 1u << FRONT_HEAD | 1u << FRONT_BODY | 1u << FRONT_WHOLE,
+	[FRONT_IDLE] = 1u << FRONT_HEAD | 1u << FRONT_BODY | 1u << FRONT_WHOLE | 1u << FRONT_LINGER,
 	[FRONT_HEAD] = 1u << FRONT_BODY | 1u << FRONT_WHOLE,
 	[FRONT_BODY] = 1u << FRONT_BODY | 1u << FRONT_WHOLE | 1u << FRONT_LINGER,
 	[FRONT_WHOLE] = 1u << FRONT_IDLE | 1u << FRONT_LINGER | 1u << FRONT_TUNNEL,
@@ -121,7 +122,22 @@ void front_go_on(struct front_http1 *f)
 static void linger_writing(struct front_http1 *f)
 {
 	f->sent_armed = stream_sent(f->stream);
-	deadline_set(f->worker->loop, &f->reading, f->worker->conf->timeouts.write, reading_passed);
+	f->sent_since = loop_now_ms(f->worker->loop);
+	deadline_set(f->worker->loop, &f->reading, FRONT_FLUSH_MS, reading_passed);
+}
+
+static void linger_passed(struct front_http1 *f)
+{
+	uint64_t waited = loop_now_ms(f->worker->loop) - f->sent_since;
+
+	if (stream_queued(f->stream) == 0)
+		conn_close(f->conn, REASON_DONE);
+	else if (stream_sent(f->stream) != f->sent_armed)
+		linger_writing(f);
+	else if (waited >= f->worker->conf->timeouts.write)
+		conn_close(f->conn, REASON_WRITE_TIMEOUT);
+	else
+		deadline_set(f->worker->loop, &f->reading, FRONT_FLUSH_MS, reading_passed);
 }
 
 static struct front_http1 *front_of(struct front_conn *half)
@@ -175,7 +191,11 @@ static void reading_passed(struct deadline *d)
 	f->late = true;
 	switch (f->state) {
 	case FRONT_IDLE:
-		conn_close(f->conn, f->draining ? REASON_DRAIN : REASON_IDLE);
+		/* The end of the last answer may still be on its way to a slow client. */
+		if (stream_queued(f->stream) > 0)
+			front_linger(f);
+		else
+			conn_close(f->conn, f->draining ? REASON_DRAIN : REASON_IDLE);
 		break;
 	case FRONT_HEAD:
 		front_refuse(f, 408, REASON_HEAD_TIMEOUT);
@@ -184,12 +204,7 @@ static void reading_passed(struct deadline *d)
 		front_refuse(f, 408, REASON_BODY_TIMEOUT);
 		break;
 	case FRONT_LINGER:
-		if (stream_queued(f->stream) == 0)
-			conn_close(f->conn, REASON_DONE);
-		else if (stream_sent(f->stream) == f->sent_armed)
-			conn_close(f->conn, REASON_WRITE_TIMEOUT);
-		else
-			linger_writing(f);
+		linger_passed(f);
 		break;
 	default:
 		break;

@@ -21,6 +21,7 @@ enum {
 	FRONT_LINGER_LATE_MS = 500, /* the same for a client that was too slow */
 	FRONT_LINGER_BYTES = 64 *
 			     1024, /* since closing with unread bytes would reset the answer away */
+	FRONT_FLUSH_MS = 250, /* between two looks whether the last answer has left */
 	FRONT_DRAIN_IDLE_MS = 5000, /* of an idle connection, when this process is to end */
 };
 
@@ -69,6 +70,7 @@ struct front_http1 {
 	uint64_t body_since; /* ms: waits since then */
 	uint64_t left; /* of the request's body, by length; in LINGER, to be dropped */
 	uint64_t sent_armed; /* stream_sent() when the write deadline was set */
+	uint64_t sent_since; /* ms: in LINGER, the client has taken nothing since then */
 	struct deadline reading, writing;
 	struct later gone;
 };

@@ -234,10 +234,15 @@ static void ended(struct front_http1 *f)
 {
 	switch (f->state) {
 	case FRONT_IDLE:
-		conn_close(f->conn, REASON_CLOSE);
+		/* It may still be reading its last answer. */
+		if (stream_queued(f->stream) > 0)
+			front_linger(f);
+		else
+			conn_close(f->conn, REASON_CLOSE);
 		break;
 	case FRONT_LINGER:
-		conn_close(f->conn, REASON_DONE);
+		if (stream_queued(f->stream) == 0)
+			conn_close(f->conn, REASON_DONE);
 		break;
 	case FRONT_WHOLE:
 		f->keep_alive = false;

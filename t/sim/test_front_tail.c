@@ -1,0 +1,141 @@
+/*
+ * test_front_tail.c: the end of an answer that is complete for us and still on its way to a client
+ * that reads slowly: whatever comes meanwhile, it is not cut off.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "t/sim/gateway.h"
+
+#include "base/poison.h"
+
+enum { TAIL = 60000 }; /* below the high water: nobody was told to stop */
+
+/* A client that has asked and not read, and the answer, of which the most lies with us. */
+static int with_tail(struct sim_gateway *g, struct conn **conn, bool half_close_first, int *backend)
+{
+	int client = sim_client(g, conn), small = 4096;
+	static char body[TAIL + 1];
+
+	assert_int_equal(
+	    setsockopt(stream_fd((*conn)->stream), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)),
+	    0);
+	sim_send(client, SIM_GET);
+	if (half_close_first)
+		shutdown(client, SHUT_WR);
+	*backend = sim_accept(g, 0);
+	sim_expect(g, *backend, SIM_GET);
+	sim_send(*backend, "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+	memset(body, 'x', TAIL);
+	sim_send(*backend, body);
+	sim_turns(g, 10);
+	assert_true(stream_queued((*conn)->stream) > TAIL / 2);
+	return client;
+}
+
+static void expect_all(struct sim_gateway *g, int client)
+{
+	static char body[TAIL + 2];
+	char head[1024];
+
+	sim_read_head(g, client, head, sizeof(head));
+	assert_int_equal(sim_read_to_end(g, client, body, sizeof(body)), TAIL);
+}
+
+static bool is_closed(void *conn)
+{
+	return ((struct conn *)conn)->closed;
+}
+
+static void turn_for(struct sim_gateway *g, uint64_t ms)
+{
+	uint64_t end = loop_now_ms(g->worker.loop) + ms;
+
+	while (loop_now_ms(g->worker.loop) < end)
+		sim_turns(g, 1);
+}
+
+static void a_client_that_has_said_all_gets_all(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct sim_gateway *g = sim_gateway_started(1);
+		struct conn *conn;
+		int backend, client = with_tail(g, &conn, first == 1, &backend);
+
+		if (first == 0)
+			shutdown(client, SHUT_WR);
+		turn_for(g, 20);
+		expect_all(g, client);
+		sim_until(g, is_closed, conn);
+		assert_int_equal(sim_count(g, REASON_WRITE_TIMEOUT), 0);
+		close(client);
+		sim_gateway_stop(g);
+		close(backend);
+	}
+}
+
+static void the_idle_time_ends_no_answer(void **state)
+{
+	(void)state;
+	for (int draining = 0; draining < 2; draining++) {
+		struct sim_gateway *g = sim_gateway_new(1);
+		struct conn *conn;
+		int backend, client;
+
+		g->conf.timeouts.idle = 50;
+		sim_gateway_start(g);
+		client = with_tail(g, &conn, false, &backend);
+		if (draining == 1) {
+			g->worker.draining = true;
+			conn->front->ops->drain(conn->front);
+		}
+		turn_for(g, 120);
+		expect_all(g, client);
+		close(client);
+		sim_gateway_stop(g);
+		close(backend);
+	}
+}
+
+/* Its end is the one of any client that takes nothing. */
+static void a_tail_that_nobody_reads_ends_by_the_time_of_writing(void **state)
+{
+	(void)state;
+	for (int half_close = 0; half_close < 2; half_close++) {
+		struct sim_gateway *g = sim_gateway_new(1);
+		struct conn *conn;
+		int backend, client;
+
+		g->conf.timeouts.idle = 50;
+		g->conf.timeouts.write = 150;
+		sim_gateway_start(g);
+		client = with_tail(g, &conn, half_close == 1, &backend);
+		sim_until(g, is_closed, conn);
+		assert_int_equal(conn->reason, REASON_WRITE_TIMEOUT);
+		close(client);
+		sim_gateway_stop(g);
+		close(backend);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_that_has_said_all_gets_all),
+		cmocka_unit_test(the_idle_time_ends_no_answer),
+		cmocka_unit_test(a_tail_that_nobody_reads_ends_by_the_time_of_writing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
