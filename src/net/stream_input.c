@@ -108,9 +108,14 @@ static void deliver(struct stream *s)
 /* Room for the next plaintext: the shared buffer, or behind what is waiting already. */
 static uint8_t *room_for(struct stream *s, size_t len)
 {
+	uint8_t *at;
+
 	if (buffer_len(&s->inbuf) == 0)
 		return s->bufs->plain;
-	return buffer_reserve(&s->inbuf, len);
+	at = buffer_reserve(&s->inbuf, len);
+	/* It may have moved, and the read may bring nothing. */
+	s->view = buffer_bytes(&s->inbuf);
+	return at;
 }
 
 static void took(struct stream *s, uint8_t *at, size_t len)

@@ -50,8 +50,11 @@ static void input(void *arg)
 		close_if(u, INPUT);
 		return;
 	}
-	if (u->leaves)
+	if (u->leaves) {
+		if (u->expects)
+			stream_expect(u->stream);
 		return;
+	}
 	for (size_t i = 0; i < in.len && u->got + i + 1 < sizeof u->text; i++)
 		u->text[u->got + i] = (char)in.at[i];
 	u->got += in.len;

@@ -49,6 +49,27 @@ static void what_is_left_unread_is_bounded_and_goes_on_when_consumed_later(void 
 	free(block);
 }
 
+/* A further read makes room for more, and finds nothing: what lies there has moved. */
+static void what_is_left_unread_is_found_where_it_lies(void **state)
+{
+	struct stream_bed *bed = *state;
+	struct bytes in;
+	char *others;
+
+	stream_bed_plain(bed);
+	bed->user.leaves = bed->user.expects = true;
+	stream_bed_far_says(bed, "unread");
+	sim_until(bed->loop, bed->user.inputs > 0);
+	sim_while(bed->loop, 5, true);
+	others = malloc(1024); /* where it lay at first, as like as not */
+	assert_non_null(others);
+	memset(others, '!', 1024);
+	in = stream_input(bed->user.stream);
+	assert_int_equal(in.len, 6);
+	assert_memory_equal(in.at, "unread", 6);
+	free(others);
+}
+
 static void a_pause_keeps_data_and_end_for_later(void **state)
 {
 	struct stream_bed *bed = *state;
@@ -221,6 +242,7 @@ int main(void)
 #define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_bed_setup, stream_bed_teardown)
 	const struct CMUnitTest tests[] = {
 		STREAM_TEST(what_is_left_unread_is_bounded_and_goes_on_when_consumed_later),
+		STREAM_TEST(what_is_left_unread_is_found_where_it_lies),
 		STREAM_TEST(a_pause_keeps_data_and_end_for_later),
 		STREAM_TEST(a_pause_from_within_input_holds_at_once),
 		STREAM_TEST(many_tiny_records_come_in_few_calls),
