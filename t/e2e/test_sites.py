@@ -213,7 +213,8 @@ def test_no_spelling_of_a_name_gets_round_its_sites_rule(bed, version, spelling,
 def test_alpn(bed, ctx):
     gw = sites(bed)
     for name in ("localhost", "a.test"):
-        for offer, agreed in ((("http/1.1",), "http/1.1"), (("h2", "http/1.1"), "http/1.1"), (None, None)):
+        for offer, agreed in ((("http/1.1",), "http/1.1"), (("h2", "http/1.1"), "http/1.1"), (None, None),
+                              (("http/1.0",), "http/1.0"), (("http/1.0", "http/1.1"), "http/1.1")):
             with client.Client(gw.port, ctx(alpn=offer), sni=name) as c:
                 assert c.tls.selected_alpn_protocol() == agreed and c.get("/").status == 200
         for offer in (("h2",), ("ftp", "imap")):

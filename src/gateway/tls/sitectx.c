@@ -62,24 +62,27 @@ static const char *library_error(void)
 
 /* ---- lists */
 
-/* "http/1.1" is all there is; a list without it ends the handshake, and no list means it too. */
+/* "http/1.1" is all there is; a list without it ends the handshake, and no list means it too. Some
+ * clients name what they will ask with: "http/1.0" alone (curl --http1.0). */
 static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_len,
     const unsigned char *in, unsigned in_len, void *arg)
 {
 	struct cursor c = cursor_of(bytes_of(in, in_len));
+	struct bytes chosen = bytes_of(NULL, 0);
 
 	(void)ssl;
 	(void)arg;
-	while (cursor_left(&c) > 0) {
+	while (cursor_left(&c) > 0 && !bytes_equal_str(chosen, "http/1.1")) {
 		struct bytes name = cursor_take(&c, cursor_u8(&c));
 
-		if (bytes_equal_str(name, "http/1.1")) {
-			*out = name.at;
-			*out_len = (unsigned char)name.len;
-			return SSL_TLSEXT_ERR_OK;
-		}
+		if (bytes_equal_str(name, "http/1.1") || bytes_equal_str(name, "http/1.0"))
+			chosen = name;
 	}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
+	if (chosen.at == NULL)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen.at;
+	*out_len = (unsigned char)chosen.len;
+	return SSL_TLSEXT_ERR_OK;
 }
 
 static void add_group(char *list, size_t size, const char *name)
