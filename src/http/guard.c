@@ -148,6 +148,12 @@ static enum parse limits_check(struct guard *g, size_t end)
 	return refuse(g, reason, g->in.at + line_stop);
 }
 
+/* Who speaks another protocol is told at once: no line need ever end in it. */
+static bool begins_as_answer(const uint8_t *line, size_t len)
+{
+	return memcmp(line, "HTTP/", len < 5 ? len : 5) == 0;
+}
+
 enum parse guard_head(enum message message, struct bytes in, const struct head_limits *limits,
     struct head_scan *scan, struct verdict *verdict)
 {
@@ -160,6 +166,8 @@ enum parse guard_head(enum message message, struct bytes in, const struct head_l
 		size_t end = lf != NULL ? (size_t)(lf - in.at) + 1 : in.len;
 		size_t len = end - scan->line;
 
+		if (scan->lines == 0 && message == MESSAGE_RESPONSE && !begins_as_answer(line, len))
+			return refuse(&g, REASON_REQUEST_LINE, line);
 		if (limits_check(&g, end) != PARSE_OK)
 			return PARSE_BAD;
 		scan->at = end;
