@@ -376,7 +376,7 @@ void scripted_answers(struct scripted *b, unsigned up)
 
 	scripted_says_head(b, up, 200, BODY_LENGTH);
 	assert_int_equal(o->events->body(o->arg, bytes_str("hi")), b->flow);
-	o->events->end(o->arg);
+	o->events->end(o->arg, REASON_NONE);
 	assert_string_equal(b->told, "200 hi end");
 	assert_int_equal(b->done, 1);
 }

@@ -41,7 +41,7 @@ static void stop_is_followed_by_one_resume_each_way(void **state)
 	assert_int_equal(o->events->body(o->arg, bytes_str("hi")), FLOW_STOP);
 	exchange_drained(b->x);
 	assert_int_equal(up->resumed, 1);
-	o->events->end(o->arg);
+	o->events->end(o->arg, REASON_NONE);
 	assert_int_equal(b->done, 1);
 	assert_false(b->unread);
 	scripted_free(b);
@@ -99,7 +99,7 @@ static void interim_answers_pass_but_for_100(void **state)
 	scripted_says_head(b, 0, 100, BODY_NONE);
 	scripted_says_head(b, 0, 102, BODY_NONE);
 	scripted_says_head(b, 0, 204, BODY_NONE);
-	b->pool.ups[0].origin.events->end(b->x);
+	b->pool.ups[0].origin.events->end(b->x, REASON_NONE);
 	assert_string_equal(b->told, "103 102 204  end");
 	scripted_free(b);
 }

@@ -70,9 +70,8 @@ static void surplus_bytes_never_answer_the_next_request(void **state)
 	sim_expect(g, backend, TOLD_ASKED);
 	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 "
 			  "OK\r\nContent-Length: 4\r\n\r\nevil");
-	told_expect(&t, "200 x end");
+	told_expect(&t, "200 x end backend_surplus");
 	assert_int_equal(told_idle_ones(g), 0);
-	assert_int_equal(sim_count(g, REASON_BACKEND_SURPLUS), 1);
 	sim_read_to_end(g, backend, rest, sizeof(rest));
 	close(backend);
 	/* or later, on the idle connection, */
@@ -85,7 +84,7 @@ static void surplus_bytes_never_answer_the_next_request(void **state)
 	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
 	sim_turns(g, 2);
 	assert_int_equal(told_idle_ones(g), 0);
-	assert_int_equal(sim_count(g, REASON_BACKEND_SURPLUS), 2);
+	assert_int_equal(sim_count(g, REASON_BACKEND_SURPLUS), 1);
 	close(backend);
 	/* or in the same turn as the next request, before a byte of that has left. */
 	told_ask(&t, g);
@@ -241,7 +240,7 @@ static void a_connection_that_is_owed_a_body_is_not_kept(void **state)
 	backend = sim_accept(g, 0);
 	sim_expect(g, backend, TOLD_ASKED);
 	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
-	told_expect(&t, "200 x end");
+	told_expect(&t, "200 x end early_answer");
 	assert_int_equal(told_idle_ones(g), 0);
 	sim_gateway_stop(g);
 	close(backend);

@@ -60,11 +60,15 @@ static enum flow on_body(void *arg, struct bytes slice)
 	return t->stop_after > 0 && --t->stop_after == 0 ? FLOW_STOP : FLOW_GO;
 }
 
-static void on_end(void *arg)
+static void on_end(void *arg, enum reason odd)
 {
 	struct told *t = arg;
 
 	tell(t, " end");
+	if (odd != REASON_NONE) {
+		tell(t, " ");
+		tell(t, reason_name(odd));
+	}
 	t->over = true;
 }
 

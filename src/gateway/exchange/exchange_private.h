@@ -151,7 +151,7 @@ void exchange_file(struct exchange *, const struct headers_facts *);
 void exchange_relay_head(void *arg, const struct head *);
 enum flow exchange_relay_body(void *arg, struct bytes);
 void exchange_relay_half(void *arg);
-void exchange_relay_end(void *arg);
+void exchange_relay_end(void *arg, enum reason odd);
 void exchange_relay_drained(void *arg);
 
 /* finish.c */

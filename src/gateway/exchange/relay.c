@@ -73,10 +73,12 @@ void exchange_relay_half(void *arg)
 	x->front->ops->end(x->front);
 }
 
-void exchange_relay_end(void *arg)
+void exchange_relay_end(void *arg, enum reason odd)
 {
 	struct exchange *x = arg;
 
+	if (x->reason == REASON_NONE)
+		x->reason = odd;
 	x->origin = NULL;
 	x->upstream = NULL;
 	x->front->ops->end(x->front);

@@ -36,7 +36,8 @@ struct origin_events { /* how an origin speaks; exchange implements them; never 
 	void (*head)(void *arg, const struct head *);
 	enum flow (*body)(void *arg, struct bytes);
 	void (*half)(void *arg); /* a tunnel: no more bytes come; they may still go the other way */
-	void (*end)(void *arg); /* complete; the origin is gone after this call */
+	/* Complete; the origin is gone after this call. odd: what is worth a word all the same, or REASON_NONE. */
+	void (*end)(void *arg, enum reason odd);
 	void (*drained)(void *arg); /* after ops->body said STOP */
 	void (*failed)(void *arg, enum reason, bool answer_begun,
 	    uint64_t sent); /* the origin is gone after this call */

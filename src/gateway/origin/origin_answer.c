@@ -101,5 +101,5 @@ static void speak(struct later *later)
 	if (a->origin.events != NULL && head->body == BODY_LENGTH)
 		(void)a->origin.events->body(arg, text);
 	if (a->origin.events != NULL)
-		a->origin.events->end(arg);
+		a->origin.events->end(arg, REASON_NONE);
 }

@@ -304,7 +304,7 @@ static void read_on(struct later *later)
 	}
 	if (f->left == 0) {
 		file_close(f);
-		f->origin.events->end(arg);
+		f->origin.events->end(arg, REASON_NONE);
 	} else if (flow == FLOW_STOP) {
 		f->paused = true;
 	} else {

@@ -395,19 +395,20 @@ static enum step finish(struct origin_http1 *h)
 	struct upstream *up = upstream_of(h);
 	const struct origin_events *events = h->origin.events;
 	void *arg = h->origin.arg;
-	bool surplus = stream_input(up->stream).len > 0;
-	bool reuse = h->keep && h->asked && h->state != ORIGIN_TO_CLOSE &&
-		     h->state != ORIGIN_TUNNEL && !surplus && !stream_ended(up->stream) &&
+	enum reason odd = h->state == ORIGIN_TUNNEL          ? REASON_NONE
+			  : stream_input(up->stream).len > 0 ? REASON_BACKEND_SURPLUS
+			  : !h->asked                        ? REASON_EARLY_ANSWER
+							     : REASON_NONE;
+	bool reuse = odd == REASON_NONE && h->keep && h->state != ORIGIN_TO_CLOSE &&
+		     h->state != ORIGIN_TUNNEL && !stream_ended(up->stream) &&
 		     stream_queued(up->stream) == 0;
 
-	if (surplus)
-		counter_add(up->worker->counters.reasons[REASON_BACKEND_SURPLUS], 1);
 	if (reuse && h->paused)
 		stream_resume(up->stream);
 	state_set(h, ORIGIN_FREE);
 	server_worked(up->server, up->reused, loop_now_ms(up->worker->loop));
 	upstream_release(up, reuse ? UPSTREAM_REUSE : UPSTREAM_CLOSE);
-	events->end(arg);
+	events->end(arg, odd);
 	return STEP_OVER;
 }
 
