@@ -79,9 +79,16 @@ static const struct conf_option options[] = {
 	{ .path = "trusted_proxies",
 	    .type = CONF_STRINGS,
 	    TOP(trusted_proxies),
-	    .help = "networks (\"10.0.0.0/8\") whose PROXY header, X-Forwarded-For, "
-		    "X-Forwarded-Proto and X-Request-ID are believed; \"unix:\" for who may open "
-		    "our sockets" },
+	    .help = "networks (\"10.0.0.0/8\") whose PROXY header, trusted_header and "
+		    "X-Request-ID are believed; \"unix:\" for who may open our sockets" },
+	{ .path = "trusted_header",
+	    .type = CONF_ENUM,
+	    .values = "x-forwarded|forwarded",
+	    .def = "x-forwarded",
+	    TOP(trusted_header),
+	    .help =
+		"where trusted_proxies say who their client is: X-Forwarded-For, -Proto, -Host, "
+		"-Port, or Forwarded (RFC 7239); the other is not believed" },
 
 	{ .path = "sites[]",
 	    .type = CONF_LIST,

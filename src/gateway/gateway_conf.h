@@ -24,6 +24,8 @@ enum clientcert_verify {
 	CLIENTCERT_REQUIRE,
 	CLIENTCERT_OPTIONAL_NO_CA
 };
+/* In which fields trusted proxies say who their client is. Of the others nobody knows who wrote them. */
+enum trusted_header { TRUSTED_X_FORWARDED, TRUSTED_FORWARDED };
 enum headers_profile {
 	HEADERS_FORWARDED = 1,
 	HEADERS_MOD_SSL = 2,
@@ -165,6 +167,7 @@ struct gateway_conf {
 		size_t n;
 	} listeners;
 	struct conf_strings trusted_proxies; /* networks, "unix:" */
+	int trusted_header; /* enum trusted_header */
 	struct {
 		struct site_conf *at;
 		size_t n;

@@ -199,6 +199,68 @@ def test_what_a_trusted_proxy_says_is_kept(world, ctx):
         assert back.seen[-1].get("X-Forwarded-For") == TRUSTED
 
 
+def test_a_trusted_proxys_host_and_port_are_kept(world, ctx):
+    gw, back = world
+    with client.Client(gw.port_of(2), ctx(), source=TRUSTED) as c:
+        def told(*fields):
+            assert c.get("/", fields=fields).status == 200
+            seen = back.seen[-1]
+            assert seen.get("Host") == "localhost"
+            return tuple(seen.get(f"X-Forwarded-{n}") for n in ("Proto", "Host", "Port"))
+        assert told(("X-Forwarded-Host", "shop.example")) == ("https", "shop.example", "443")
+        assert told(("X-Forwarded-Host", "shop.example:8444"), ("X-Forwarded-Proto", "http")) == ("http", "shop.example:8444", "8444")
+        assert told(("X-Forwarded-Proto", "http")) == ("http", "localhost", "80")
+        assert told(("X-Forwarded-Host", "a, b")) == ("https", "localhost", str(gw.port_of(2)))
+    with client.Client(gw.port_of(2), ctx(), source=STRANGER) as c:
+        assert told(("X-Forwarded-Host", "evil"), ("X-Forwarded-Port", "6")) == ("https", "localhost", str(gw.port_of(2)))
+
+
+def forwarding(bed, header, **more):
+    back = bed.backend()
+    sites = [bed.site("localhost", headers=["forwarded", "rfc7239"], routes=[
+        {"path": "/", "pool": "main"}, {"path": "/inner/", "pool": "main", "require": {"networks": ["203.0.113.0/24"]}}])]
+    gw = bed.gateway(bed.settings(back, workers=1, sites=sites, trusted_proxies=["127.0.7.1", "10.9.0.0/16"],
+                                  **({"trusted_header": header} if header else {}), **more))
+    return gw, back
+
+
+BOTH = [("Forwarded", 'for="203.0.113.5:99";proto=http;host="shop.example", for=10.9.1.1'), ("X-Forwarded-For", "203.0.113.6, 10.9.1.2"),
+        ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "other.example")]
+
+
+def test_forwarded_is_appended_to_and_says_who_the_client_is(bed, ctx):
+    gw, back = forwarding(bed, "forwarded", access_log={"file": f"{bed.folder}/gateway.access", "format": "%{client} %{peer} %{target}"})
+    with client.Client(gw.port, ctx(), source=TRUSTED) as c:
+        assert c.get("/inner/a", fields=BOTH).status == 200
+        seen = back.seen[-1]
+        assert seen.get("Forwarded") == f'{BOTH[0][1]}, for={TRUSTED};host="localhost";proto=https'
+        assert seen.get("X-Forwarded-For") == f"203.0.113.5, 10.9.1.1, {TRUSTED}"
+        assert [seen.get(n) for n in ("X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port")] == \
+            ["203.0.113.5", "http", "shop.example", "80"]
+        # Not by that header: a client may have sent it.
+        assert c.get("/inner/b", fields=BOTH[1:]).status == 403
+        assert c.get("/inner/c", fields=[("Forwarded", 'for=203.0.113.5;for="')]).status == 403
+        assert c.get("/inner/d", fields=[("Forwarded", "for=203.0.113.5, for=198.51.100.1")]).status == 403
+    with client.Client(gw.port, ctx(), source=STRANGER) as c:
+        assert c.get("/inner/e", fields=BOTH).status == 403
+        assert c.get("/f", fields=BOTH).status == 200
+        assert back.seen[-1].get("Forwarded") == f'for={STRANGER};host="localhost";proto=https'
+    lines = wait.until(lambda: (x := gw.access()) and len(x) == 6 and x, 5, "the log")
+    assert lines[0] == f"203.0.113.5 {TRUSTED} /inner/a" and lines[1] == f"{TRUSTED} {TRUSTED} /inner/b"
+    assert lines[3] == f"198.51.100.1 {TRUSTED} /inner/d" and lines[5] == f"{STRANGER} {STRANGER} /f"
+
+
+def test_forwarded_of_a_proxy_that_writes_the_other_is_not_believed(bed, ctx):
+    gw, back = forwarding(bed, None)
+    with client.Client(gw.port, ctx(), source=TRUSTED) as c:
+        assert c.get("/inner/", fields=BOTH).status == 200
+        seen = back.seen[-1]
+        assert seen.get("X-Real-IP") == "203.0.113.6" and seen.get("X-Forwarded-For") == f"203.0.113.6, 10.9.1.2, {TRUSTED}"
+        assert seen.get("Forwarded") == 'for=203.0.113.6;host="other.example";proto=https, for=10.9.1.2, ' \
+            f'for={TRUSTED};host="localhost";proto=https'
+        assert c.get("/inner/", fields=BOTH[:1]).status == 403
+
+
 def test_what_anybody_else_says_is_replaced(world, ctx):
     gw, back = world
     with client.Client(gw.port_of(2), ctx(), source=STRANGER) as c:

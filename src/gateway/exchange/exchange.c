@@ -67,7 +67,8 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 
 	if (x == NULL)
 		return NULL;
-	forwarded_read(&said, worker->trusted, client, head);
+	forwarded_read(&said, worker->trusted, (enum trusted_header)worker->conf->trusted_header,
+	    client, head);
 	believe(x, &said);
 	method_set(x, head);
 	x->minor = head->minor;

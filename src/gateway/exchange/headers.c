@@ -65,7 +65,7 @@ size_t headers_bound(const struct headers_facts *f)
 		if (f->route->conf->add_prefix != NULL)
 			n += strlen(f->route->conf->add_prefix);
 	}
-	n += profiles_bound(f);
+	n += profiles_bound(f) + forwarded_bound(f->said);
 	if (cert != NULL)
 		n += strlen(cert->subject) + strlen(cert->issuer) + strlen(cert->serial) +
 		     strlen(cert->not_before) + strlen(cert->not_after) +
@@ -192,12 +192,12 @@ static void write_forwarded(struct writer *w, const struct headers_facts *f)
 	forwarded_write_for(w, said, f->peer);
 	FIELDS_WRITE_ONE(w, "X-Forwarded-Proto",
 	    said != NULL && said->proto.len > 0 ? said->proto : bytes_str(tls ? "https" : "http"));
-	if (head->authority.at != NULL)
+	if (said != NULL && said->host.len > 0)
+		FIELDS_WRITE_ONE(w, "X-Forwarded-Host", said->host);
+	else if (head->authority.at != NULL)
 		FIELDS_WRITE_ONE(w, "X-Forwarded-Host", head->authority);
-	if (said != NULL && said->port.len > 0)
-		FIELDS_WRITE_ONE(w, "X-Forwarded-Port", said->port);
-	else
-		FIELDS_WRITE_NUMBER(w, "X-Forwarded-Port", endpoint_port(&f->client->local));
+	FIELDS_WRITE_NUMBER(w, "X-Forwarded-Port",
+	    forwarded_port(said, head->authority, tls, endpoint_port(&f->client->local)));
 	FIELDS_WRITE_ONE(w, "X-Real-IP", f->real);
 	FIELDS_WRITE_ONE(w, "X-Request-ID", f->id);
 }

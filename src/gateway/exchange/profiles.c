@@ -51,14 +51,16 @@ static void write_base64(struct writer *w, const char *pem)
 /* RFC 7239: an IPv6 address stands in brackets, and then in quotes. */
 static void write_rfc7239(struct writer *w, const struct headers_facts *f)
 {
-	bool ip6 = f->real.len > 0 && memchr(f->real.at, ':', f->real.len) != NULL;
+	bool ip6 = f->peer.len > 0 && memchr(f->peer.at, ':', f->peer.len) != NULL;
 
-	writer_str(w, "Forwarded: for=");
+	writer_str(w, "Forwarded: ");
+	forwarded_write_hops(w, f->said);
+	writer_str(w, "for=");
 	if (ip6)
 		writer_str(w, "\"[");
-	else if (f->real.len == 0)
+	else if (f->peer.len == 0)
 		writer_str(w, "unknown");
-	writer_bytes(w, f->real);
+	writer_bytes(w, f->peer);
 	if (ip6)
 		writer_str(w, "]\"");
 	if (f->head->authority.at != NULL) {
@@ -129,7 +131,7 @@ void profiles_write(struct writer *w, const struct headers_facts *f)
 size_t profiles_bound(const struct headers_facts *f)
 {
 	const struct clientcert *cert = f->client->cert;
-	size_t n = PROFILES_MAX_BYTES + 2 * f->head->authority.len + f->real.len;
+	size_t n = PROFILES_MAX_BYTES + 2 * f->head->authority.len + f->peer.len;
 
 	if (cert == NULL || (f->site->conf->headers & ~(HEADERS_FORWARDED | HEADERS_MOD_SSL)) == 0)
 		return n;
