@@ -23,6 +23,8 @@ struct clientcert {
 	char *not_before, *not_after; /* "Nov 24 06:00:00 2026 GMT" */
 	char *pem_urlencoded; /* leaf, URL-encoded PEM */
 	char *sans; /* "DNS:a", "URI:b", "email:c", each with its NUL, an empty one last */
+	char *chain; /* ":BASE64:, :BASE64:", what the client sent beside it; NULL: none */
+	char hash[65]; /* SHA-256 of its DER, lower-case hex; "": not wanted */
 };
 
 struct client {

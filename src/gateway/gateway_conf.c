@@ -204,7 +204,7 @@ static const struct conf_option options[] = {
 	    SITE(headers),
 	    .help =
 		"what the back-end is told: forwarded (X-Forwarded-*), mod_ssl (X-SSL-*), rfc7239 "
-		"(Forwarded), rfc9440 (Client-Cert), iis (X-ARR-*), xfcc "
+		"(Forwarded), rfc9440 (Client-Cert, Client-Cert-Chain), iis (X-ARR-*), xfcc "
 		"(X-Forwarded-Client-Cert)" },
 	CONF_ROUTES_SITE_OPTIONS,
 	{ .path = "sites[].routes[]",

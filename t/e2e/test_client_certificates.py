@@ -1,10 +1,13 @@
 """Client certificates: who is let in, what the back-end is told, and that a resumed session tells and
 allows exactly what a full handshake would."""
+import base64
+import hashlib
 import ssl
 import urllib.parse
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bed import client, pki as pki_module, wait
@@ -109,6 +112,64 @@ def test_the_backend_sees_the_same_bytes_resumed_or_not(bed, ctx, pki, version, 
         assert facts[2], "did not resume"
         assert back.seen[-1].get("X-SSL-Session-Resumed") == "Resumed"
         assert ssl_headers(back.seen[-1]) == first
+
+
+def sequence(cert):
+    return f":{base64.b64encode(cert.public_bytes(Encoding.DER)).decode()}:"
+
+
+def chained(bed, pki, resumption, verify="require"):
+    back = bed.backend()
+    return bed.gateway(bed.settings(back, sites=[bed.site("localhost"), bed.site(
+        "a.test", headers=["rfc9440", "xfcc"], resumption=resumption, **rule(pki, verify))])), back
+
+
+@pytest.mark.parametrize("version, resumption", [("1.2", "tickets"), ("1.3", "tickets"), ("1.2", "stateful"), ("1.3", "stateful"), ("1.3", "off")])
+def test_the_chain_is_told_resumed_or_not(bed, ctx, pki, version, resumption):
+    gw, back = chained(bed, pki, resumption)
+    alice, flat = pki.client("alice"), pki.issue(pki.client_ca, "flat", client=True)
+    c, session = ctx(version=version, identity=alice), None
+    for n in range(4):
+        _, facts, session = enter(gw, c, session)
+        assert facts[2] == (n > 0 and resumption != "off")
+        seen = back.seen[-1]
+        assert seen.get("Client-Cert") == sequence(alice.cert)
+        assert seen.get("Client-Cert-Chain") == sequence(pki.client_sub.cert)
+        assert seen.get("X-Forwarded-Client-Cert").startswith(f'Hash={hashlib.sha256(alice.der).hexdigest()};Cert="')
+    enter(gw, ctx(version=version, identity=flat))
+    assert back.seen[-1].get("Client-Cert") == sequence(flat.cert) and back.seen[-1].get("Client-Cert-Chain") is None
+
+
+def stuffed(pki, name, n):
+    """An identity whose chain file has n certificates more than it needs."""
+    it, junk = pki.client("alice"), [pki.issue(pki.other_ca, f"junk {name} {i}") for i in range(n)]
+    identity = pki_module.Identity(it.cert, it.key, [pki.client_sub, *junk], pki.folder, f"stuffed-{name}")
+    pki.keys[identity.chain_file] = identity.key_file
+    return identity, junk
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_chain_is_told_whole_or_not_at_all(bed, ctx, pki, version):
+    gw, back = chained(bed, pki, "tickets", "optional_no_ca")
+    some, junk = stuffed(pki, f"some-{version}", 3)
+    many, all_junk = stuffed(pki, f"many-{version}", 20)
+    size = [sum(len(x.der) for x in (pki.client_sub, *j)) for j in (junk, all_junk)]
+    assert size[0] < 8192 < size[1] < 32000, size
+    for identity, told in ((some, ", ".join(sequence(x.cert) for x in (pki.client_sub, *junk))), (many, None)):
+        c, session = ctx(version=version, identity=identity), None
+        for _ in range(2):
+            got, facts, session = enter(gw, c, session)
+            assert got.status == 200 and back.seen[-1].get("Client-Cert") == sequence(identity.cert)
+            assert back.seen[-1].get("Client-Cert-Chain") == told
+        assert facts[2] == (told is not None), "what is too long for a session is not resumed"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_certificates_without_end_are_refused(bed, ctx, pki, version):
+    gw, back = chained(bed, pki, "tickets", "optional_no_ca")
+    flood, junk = stuffed(pki, f"flood-{version}", 80)
+    assert sum(len(x.der) for x in junk) > 32768
+    assert isinstance(enter(gw, ctx(version=version, identity=flood)), str) and back.seen == []
 
 
 @pytest.mark.parametrize("version, resumption", [("1.2", "tickets"), ("1.3", "tickets"), ("1.2", "stateful"), ("1.3", "stateful")])

@@ -263,7 +263,7 @@ def test_header_profiles_tell_what_their_readers_expect(bed, ctx, pki):
     text = base64.b64encode(der).decode()
     assert seen.get("Client-Cert") == f":{text}:"
     assert seen.get("X-ARR-ClientCert") == seen.get("MS-ASPNETCORE-CLIENTCERT") == text
-    cert = re.match(r'Cert="([^"]*)";Subject="([^"]*)"', seen.get("X-Forwarded-Client-Cert"))
+    cert = re.match(r'Hash=[0-9a-f]{64};Cert="([^"]*)";Subject="([^"]*)"', seen.get("X-Forwarded-Client-Cert"))
     assert x509.load_pem_x509_certificate(urllib.parse.unquote_to_bytes(cert[1])).public_bytes(Encoding.DER) == der
     assert "alice" in cert[2]
 

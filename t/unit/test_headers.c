@@ -51,7 +51,7 @@ static struct bench *bench(void)
 	assert_int_equal(endpoint_of_ip(&b.client.local, "192.0.2.1", 8443), 0);
 	b.cert = (struct clientcert){ S("CN=x"), S("CN=ca"), S("0A1B"),
 		S("Nov 24 06:00:00 2026 GMT"), S("Nov 24 06:00:00 2027 GMT"), S("-----BEGIN%20"),
-		S("") };
+		S(""), NULL, "" };
 	b.facts = (struct headers_facts){
 		.head = &b.head,
 		.client = &b.client,
@@ -270,6 +270,33 @@ static void mod_ssl_names_what_the_handshake_found(void **state)
 	    "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
+static void a_certificate_is_told_as_each_profile_has_it(void **state)
+{
+	struct bench *b = bench();
+
+	(void)state;
+	b->conf.headers = HEADERS_RFC9440 | HEADERS_XFCC;
+	b->client.cert = &b->cert;
+	b->cert.pem_urlencoded = S("-----BEGIN%20CERTIFICATE-----%0AAb%2B%2F%0A%3D%0A"
+				   "-----END%20CERTIFICATE-----%0A");
+	b->cert.subject = S("CN=\\\"x\\\"");
+	b->cert.sans = S("DNS:a.b\0email:c@d\0URI:e:f\0");
+	memcpy(b->cert.hash, "0af", 4);
+#define CLIENT_CERT "Client-Cert: :Ab+/=:\r\n"
+#define XFCC                                                                                       \
+	"X-Forwarded-Client-Cert: "                                                                \
+	"Hash=0af;Cert=\"-----BEGIN%20CERTIFICATE-----%0AAb%2B%2F%0A%3D%0A"                        \
+	"-----END%20CERTIFICATE-----%0A\";Subject=\"CN=\\\\\\\"x\\\\\\\"\";DNS=\"a.b\";URI=\"e:"   \
+	"f\"\r\n"
+	assert_string_equal(
+	    built(b, "GET / HTTP/1.1\r\nHost: a\r\nClient_Cert.Chain: :forged:\r\n\r\n"),
+	    "GET / HTTP/1.1\r\nHost: a\r\n" CLIENT_CERT XFCC "\r\n");
+	b->cert.chain = S(":AAAA:, :BBBB:");
+	assert_string_equal(built(b, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+	    "GET / HTTP/1.1\r\nHost: a\r\n" CLIENT_CERT "Client-Cert-Chain: :AAAA:, :BBBB:\r\n" XFCC
+	    "\r\n");
+}
+
 static void the_log_finds_its_fields(void **state)
 {
 	struct bench *b = bench();
@@ -298,6 +325,7 @@ int main(void)
 		cmocka_unit_test(no_spelling_of_a_name_of_ours_passes),
 		cmocka_unit_test(without_a_profile_its_names_are_removed_all_the_same),
 		cmocka_unit_test(mod_ssl_names_what_the_handshake_found),
+		cmocka_unit_test(a_certificate_is_told_as_each_profile_has_it),
 		cmocka_unit_test(the_log_finds_its_fields),
 	};
 

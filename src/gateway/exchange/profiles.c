@@ -75,6 +75,11 @@ static void write_rfc9440(struct writer *w, const struct clientcert *cert)
 	writer_str(w, "Client-Cert: :");
 	write_base64(w, cert->pem_urlencoded);
 	writer_str(w, ":\r\n");
+	if (cert->chain == NULL)
+		return;
+	writer_str(w, "Client-Cert-Chain: ");
+	writer_str(w, cert->chain);
+	writer_str(w, "\r\n");
 }
 
 /* Of the server's own certificate, which ARR describes in X-ARR-SSL, only the cipher's size is told. */
@@ -96,7 +101,9 @@ static void write_iis(struct writer *w, const struct client *client)
 
 static void write_xfcc(struct writer *w, const struct clientcert *cert)
 {
-	writer_str(w, "X-Forwarded-Client-Cert: Cert=");
+	writer_str(w, "X-Forwarded-Client-Cert: Hash=");
+	writer_str(w, cert->hash);
+	writer_str(w, ";Cert=");
 	write_quoted(w, bytes_str(cert->pem_urlencoded));
 	writer_str(w, ";Subject=");
 	write_quoted(w, bytes_str(cert->subject));
@@ -136,6 +143,7 @@ size_t profiles_bound(const struct headers_facts *f)
 	if (cert == NULL || (f->site->conf->headers & ~(HEADERS_FORWARDED | HEADERS_MOD_SSL)) == 0)
 		return n;
 	n += 4 * strlen(cert->pem_urlencoded) + 2 * strlen(cert->subject);
+	n += cert->chain != NULL ? strlen(cert->chain) : 0;
 	for (const char *san = cert->sans; san != NULL && *san != '\0'; san += strlen(san) + 1)
 		n += 2 * strlen(san) + 8;
 	return n;

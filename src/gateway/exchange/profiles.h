@@ -1,6 +1,6 @@
 /*
  * profiles.h: header profiles besides forwarded and mod_ssl, which headers.c writes: rfc7239
- * (Forwarded), rfc9440 (Client-Cert), iis (X-ARR-SSL, X-ARR-ClientCert, Front-End-Https,
+ * (Forwarded), rfc9440 (Client-Cert, Client-Cert-Chain), iis (X-ARR-SSL, X-ARR-ClientCert, Front-End-Https,
  * MS-ASPNETCORE-CLIENTCERT) and xfcc (X-Forwarded-Client-Cert, as Envoy writes it).
  */
 #ifndef GATEWAY_EXCHANGE_PROFILES_H

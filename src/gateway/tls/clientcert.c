@@ -169,6 +169,7 @@ void clientcert_free(const struct clientcert *cert)
 	free(c->not_after);
 	free(c->pem_urlencoded);
 	free(c->sans);
+	free(c->chain);
 	free(c);
 }
 
@@ -215,7 +216,87 @@ static char *sans_text(X509 *cert)
 	return NULL;
 }
 
-static struct clientcert *clientcert_new(X509 *leaf)
+/* A Byte Sequence of RFC 8941, into out; what it is long, with DER of that length. */
+static size_t sequence_len(int der_len)
+{
+	return 2 + 4 * (((size_t)der_len + 2) / 3);
+}
+
+static bool sequence_write(char *out, X509 *cert, int der_len)
+{
+	unsigned char *der = NULL;
+	bool ok = i2d_X509(cert, &der) == der_len;
+
+	if (ok) {
+		*out++ = ':';
+		out += EVP_EncodeBlock((unsigned char *)out, der, der_len);
+		*out = ':';
+	}
+	OPENSSL_free(der);
+	return ok;
+}
+
+/* As a List of RFC 8941 in the order in which they came. NULL: none, or more than a session may carry: a client
+ * that comes back must not look different. */
+static char *chain_text(const STACK_OF(X509) * chain)
+{
+	size_t sum = 0, text_len = 0, at = 0;
+	char *text;
+
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		int len = i2d_X509(sk_X509_value(chain, i), NULL);
+
+		if (len <= 0 || (sum += (size_t)len) > SEAL_INTERMEDIATES_MAX)
+			return NULL;
+		text_len += sequence_len(len) + 2;
+	}
+	if (sum == 0 || (text = malloc(text_len + 1)) == NULL)
+		return NULL;
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		int len = i2d_X509(sk_X509_value(chain, i), NULL);
+
+		if (!sequence_write(text + at, sk_X509_value(chain, i), len)) {
+			free(text);
+			return NULL;
+		}
+		at += sequence_len(len);
+		memcpy(text + at, ", ", 3);
+		at += 2;
+	}
+	text[at - 2] = '\0';
+	return text;
+}
+
+/* What came beside the certificate, now or when its session was made. */
+static char *chain_of(const struct handshake *hs)
+{
+	STACK_OF(X509) * kept;
+	char *text;
+
+	if (!SSL_session_reused(hs->ssl))
+		return chain_text(SSL_get_peer_cert_chain(hs->ssl));
+	kept = certificates_of(bytes_of(hs->session.intermediates, hs->session.intermediates_len));
+	text = kept != NULL ? chain_text(kept) : NULL;
+	sk_X509_pop_free(kept, X509_free);
+	return text;
+}
+
+static void hash_text(char out[static 65], const X509 *cert)
+{
+	static const char hex[] = "0123456789abcdef";
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	if (X509_digest(cert, EVP_sha256(), digest, &len) != 1 || len != 32)
+		len = 0;
+	for (unsigned i = 0; i < len; i++) {
+		*out++ = hex[digest[i] >> 4];
+		*out++ = hex[digest[i] & 15];
+	}
+	*out = '\0';
+}
+
+static struct clientcert *clientcert_new(const struct handshake *hs, X509 *leaf)
 {
 	struct clientcert *c = calloc(1, sizeof(*c));
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -228,6 +309,10 @@ static struct clientcert *clientcert_new(X509 *leaf)
 		c->not_after = time_text(bio, X509_get0_notAfter(leaf));
 		c->pem_urlencoded = pem_text(bio, leaf);
 		c->sans = sans_text(leaf);
+		if ((hs->site->conf->headers & HEADERS_RFC9440) != 0)
+			c->chain = chain_of(hs);
+		if ((hs->site->conf->headers & HEADERS_XFCC) != 0)
+			hash_text(c->hash, leaf);
 	}
 	BIO_free(bio);
 	ERR_clear_error();
@@ -249,7 +334,7 @@ int clientcert_take(struct handshake *hs, struct client *c)
 	c->verify = "NONE";
 	if (leaf == NULL || hs->site->verify == SSL_VERIFY_NONE)
 		return 0;
-	if ((c->cert = clientcert_new(leaf)) == NULL)
+	if ((c->cert = clientcert_new(hs, leaf)) == NULL)
 		return -1;
 	c->verify = "SUCCESS";
 	if (result != X509_V_OK) {

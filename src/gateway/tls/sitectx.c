@@ -23,6 +23,9 @@
 
 #include "base/poison.h"
 
+/* Bytes of a client's certificates: they become fields of each of its requests, several times. */
+enum { SITECTX_CLIENT_CERTS_MAX = 32 * 1024 };
+
 /* What a profile means. Lists in the order of preference. */
 static const struct profile {
 	int min, max;
@@ -301,6 +304,8 @@ static void set_options(struct sitectx *s)
 	s->options = conf->prefer_client_ciphers
 			 ? 0
 			 : SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;
+	/* Of all sites: it does not follow a switch from one to another. */
+	SSL_CTX_set_max_cert_list(s->ctx, SITECTX_CLIENT_CERTS_MAX);
 	SSL_CTX_set_options(s->ctx, s->options | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(s->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
