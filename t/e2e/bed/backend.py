@@ -153,10 +153,10 @@ class Backend:
 
 
 class Apache:
-    """Debian's Apache on loopback with t/apache/httpd.conf.in; its CGI prints the request."""
+    """Debian's Apache on loopback with t/apache/httpd.conf.in; its CGI prints the request. prefork: ten processes."""
 
-    def __init__(self, folder):
-        self.folder = str(folder)
+    def __init__(self, folder, prefork=False):
+        self.folder, self.defines = str(folder), ["-DPREFORK"] if prefork else []
         os.makedirs(f"{self.folder}/files", exist_ok=True)
         source = os.path.join(HERE, "..", "..", "apache")
         with open(f"{source}/request.cgi", "rb") as f:
@@ -186,7 +186,7 @@ class Apache:
             f.write(text)
         self.log = open(f"{self.folder}/apache-start.log", "wb")
         self.process = subprocess.Popen(
-            ["/usr/sbin/apache2", "-f", f"{self.folder}/httpd.conf", "-DFOREGROUND"],
+            ["/usr/sbin/apache2", "-f", f"{self.folder}/httpd.conf", "-DFOREGROUND", *self.defines],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True)
 
         def settled():
@@ -196,6 +196,11 @@ class Apache:
             return True
         wait.until(settled, 15, "Apache answers or ends")
         return self.process.poll() is None
+
+    def said(self):
+        """The lines of its access log."""
+        with open(f"{self.folder}/apache-access.log", encoding="utf-8", errors="replace") as f:
+            return f.read().splitlines()
 
     def file(self, name, data):
         with open(f"{self.folder}/files/{name}", "wb") as f:

@@ -2,7 +2,7 @@
 import itertools
 import os
 
-from . import backend, conftext, gateway
+from . import backend, conftext, gateway, nginx
 
 
 class Bed:
@@ -20,11 +20,17 @@ class Bed:
         self.running.append(b := backend.Backend(*a, **k))
         return b
 
-    def apache(self):
+    def apache(self, **more):
         folder = f"{self.folder}/apache{len(self.running)}"
         os.mkdir(folder, 0o711)
-        self.running.append(a := backend.Apache(folder))
+        self.running.append(a := backend.Apache(folder, **more))
         return a
+
+    def nginx(self):
+        folder = f"{self.folder}/nginx{len(self.running)}"
+        os.mkdir(folder, 0o711)
+        self.running.append(n := nginx.Nginx(folder))
+        return n
 
     def site(self, *names, kinds=("rsa", "ec"), pool="main", **more):
         names = names or ("localhost",)
