@@ -151,13 +151,27 @@ bool sites_share_connections(const struct site *a, const struct site *b)
 	return true;
 }
 
-/* "*" (of OPTIONS) is about the whole server: it goes where "/" goes. */
+/*
+ * The routes that a path begins with lie on the way up from the last one that is not after it: whatever
+ * stands between a prefix and the path has that prefix, too. The first on that way that holds the path is
+ * the longest. "*" (of OPTIONS) is about the whole server: it goes where "/" goes.
+ */
 const struct site_route *site_route(const struct site *site, struct bytes path)
 {
+	size_t low = 0, high = site->routes_n;
+
 	if (path.len == 1 && path.at[0] == '*')
 		path = bytes_str("/");
-	for (size_t i = 0; i < site->routes_n; i++) {
-		const struct site_route *r = &site->routes[i];
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (target_order(path, site->routes[middle].conf->path) >= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (const struct site_route *r = low > 0 ? &site->routes[low - 1] : NULL; r != NULL;
+	     r = r->above) {
 		const char *wanted = (const char *)r->path.at;
 
 		if (r->conf->exact ? target_is(path, wanted) : target_under(path, wanted))
@@ -192,13 +206,25 @@ static int names_add(struct sites *sites, const struct site *site)
 	return 0;
 }
 
-static int longest_first(const void *a, const void *b)
+static int by_path(const void *a, const void *b)
 {
 	const struct site_route *x = a, *y = b;
+	int order = strcmp(x->conf->path, y->conf->path);
 
-	if (x->conf->exact != y->conf->exact)
-		return x->conf->exact ? -1 : 1;
-	return (x->path.len < y->path.len) - (x->path.len > y->path.len);
+	return order != 0 ? order : (int)x->conf->exact - (int)y->conf->exact;
+}
+
+static void routes_order(struct site *site)
+{
+	qsort(site->routes, site->routes_n, sizeof(*site->routes), by_path);
+	for (size_t i = 1; i < site->routes_n; i++) {
+		const struct site_route *up = &site->routes[i - 1];
+
+		while (up != NULL &&
+		       strncmp(site->routes[i].conf->path, up->conf->path, up->path.len) != 0)
+			up = up->above;
+		site->routes[i].above = up;
+	}
 }
 
 /* A site's policy counts from SAFE on; a route's may leave it to the site. */
@@ -258,7 +284,7 @@ static int routes_add(
 		if (r->pool == NULL)
 			return -1;
 	}
-	qsort(site->routes, n, sizeof(*site->routes), longest_first);
+	routes_order(site);
 	return 0;
 }
 

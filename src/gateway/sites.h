@@ -18,6 +18,7 @@ struct template;
 struct site_route {
 	const struct route_conf *conf;
 	struct bytes path; /* of the config: a NUL follows */
+	const struct site_route *above; /* the longest other one that this one's path begins with */
 	struct pool *pool; /* NULL: conf->files, a redirect, or an answer of our own */
 	unsigned refuses,
 	    passes; /* enum path_habit: by policy; with all others each reading counts */
@@ -29,7 +30,7 @@ struct site_route {
 struct site {
 	const struct site_conf *conf;
 	unsigned index; /* in conf->sites; the SSL_CTX of the site has the same */
-	struct site_route *routes; /* exact ones first, then the longest path */
+	struct site_route *routes; /* by path; of the same path the exact one is last */
 	size_t routes_n;
 	struct fieldset *answer; /* of answers that come from no route */
 	struct access *access;

@@ -292,3 +292,19 @@ bool target_is(struct bytes path, const char *exact)
 {
 	return path.len > 0 && prefix_len(path, exact) == path.len;
 }
+
+int target_order(struct bytes path, const char *route)
+{
+	size_t i = 0, len;
+
+	for (; *route != '\0' && i < path.len; route++, i += len) {
+		uint8_t c = octet_at(path, i, &len);
+
+		/* %2F is no separator: it comes after all. */
+		if (c == '/' && len > 1)
+			return 1;
+		if (c != (uint8_t)*route)
+			return c < (uint8_t)*route ? -1 : 1;
+	}
+	return (i < path.len) - (*route != '\0');
+}

@@ -57,5 +57,7 @@ bool target_under(struct bytes path, const char *prefix);
 /* The same, as the length of what stands for the prefix, in bytes of the path; 0: not under it. */
 size_t target_prefix(struct bytes path, const char *prefix);
 bool target_is(struct bytes path, const char *exact); /* escapes as above */
+/* As strcmp(), escapes as above: every prefix of a path comes before it, and those between begin with that prefix. */
+int target_order(struct bytes path, const char *route);
 
 #endif

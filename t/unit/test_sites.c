@@ -7,11 +7,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "gateway/sites.h"
+#include "http/target.h"
 
 #include "base/poison.h"
 
@@ -151,6 +153,75 @@ static void the_longest_path_wins_at_borders_of_segments(void **state)
 	sites_free(sites);
 }
 
+enum { ROUTES = 200, PATHS = 3000, SEED = 7 };
+
+/* Short texts over few letters, so that many begin with others; escapes only in what is looked up. */
+static void some_path(char *to, unsigned *seed, bool escapes)
+{
+	static const char *const parts[] = { "/", "a", "b", "a/", "bb", "%61", "%2f", "/" };
+	unsigned n = 1 + (unsigned)rand_r(seed) % 6;
+
+	strlcpy(to, "/", 32);
+	for (unsigned i = 0; i < n; i++)
+		strlcat(to, parts[(unsigned)rand_r(seed) % (escapes ? 8 : 5)], 32);
+}
+
+/* What the manual says, word by word: the exact one, else the longest at a segment. */
+static const struct route_conf *expected(const struct route_conf *routes, const char *path)
+{
+	const struct route_conf *best = NULL;
+
+	for (size_t i = 0; i < ROUTES; i++) {
+		const struct route_conf *r = &routes[i];
+
+		if (r->exact && target_is(bytes_str(path), r->path))
+			return r;
+		if (!r->exact && target_under(bytes_str(path), r->path) &&
+		    (best == NULL || strlen(r->path) > strlen(best->path)))
+			best = r;
+	}
+	return best;
+}
+
+static void among_many_routes_the_same_one_is_found_as_by_looking_at_each(void **state)
+{
+	static struct fixture f;
+	static struct route_conf routes[ROUTES];
+	static char texts[ROUTES][32];
+	struct sites *sites;
+	unsigned seed = SEED, found = 0;
+
+	(void)state;
+	fixture_init(&f);
+	for (size_t i = 0; i < ROUTES; i++) {
+		some_path(texts[i], &seed, false);
+		routes[i] = (struct route_conf){
+			.path = texts[i], .pool = S("any"), .exact = i % 5 == 0
+		};
+	}
+	f.sites[0].routes.at = routes;
+	f.sites[0].routes.n = ROUTES;
+	sites = sites_new(&f.conf, pool_by_name, NULL);
+	assert_non_null(sites);
+	for (int i = 0; i < PATHS; i++) {
+		char path[32];
+		const struct site_route *got;
+		const struct route_conf *want;
+
+		some_path(path, &seed, true);
+		got = site_route(sites_at(sites, 0), bytes_str(path));
+		want = expected(routes, path);
+		found += want != NULL;
+		if ((got == NULL) != (want == NULL) ||
+		    (got != NULL && (strcmp(got->conf->path, want->path) != 0 ||
+					got->conf->exact != want->exact)))
+			fail_msg("%s: %s, not %s", path, got != NULL ? got->conf->path : "none",
+			    want != NULL ? want->path : "none");
+	}
+	assert_in_range(found, PATHS / 10, PATHS);
+	sites_free(sites);
+}
+
 static void a_route_to_a_pool_that_is_missing_is_refused(void **state)
 {
 	static struct fixture f;
@@ -196,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exact_names_come_before_wildcards_of_one_label),
 		cmocka_unit_test(the_longest_path_wins_at_borders_of_segments),
+		cmocka_unit_test(among_many_routes_the_same_one_is_found_as_by_looking_at_each),
 		cmocka_unit_test(a_route_to_a_pool_that_is_missing_is_refused),
 		cmocka_unit_test(
 		    connections_are_shared_only_with_the_same_certificates_and_client_rules),
