@@ -16,7 +16,7 @@
 
 #include "base/poison.h"
 
-enum { SERVERS = 5, NOW = 1000000 };
+enum { SERVERS = 5, NOW = 1000000, MANY = 500 };
 
 struct farm {
 	struct pool_conf conf;
@@ -45,6 +45,7 @@ static struct farm *farm(enum balance rule, const unsigned weights[SERVERS])
 		s->addresses_n = weights[i] > 0 || i == 0;
 		s->id = pool_client(f.names[i]);
 	}
+	balance_init(&f.pool);
 	return &f;
 }
 
@@ -57,19 +58,83 @@ static int next(struct farm *f, uint64_t client)
 	return s != NULL ? (int)s->index : busy ? -2 : -1;
 }
 
+/* seen: how often each was chosen. The longest run of one server. */
+static int picks(struct farm *f, int n, int seen[SERVERS])
+{
+	int run = 0, longest = 0, last = -1;
+
+	memset(seen, 0, SERVERS * sizeof(seen[0]));
+	for (int i = 0; i < n; i++) {
+		int at = next(f, 0);
+
+		assert_in_range(at, 0, SERVERS - 1);
+		seen[at]++;
+		run = at == last ? run + 1 : 1;
+		last = at;
+		longest = run > longest ? run : longest;
+	}
+	return longest;
+}
+
 static void in_turn_by_weight_and_smoothly(void **state)
 {
 	struct farm *f = farm(BALANCE_ROUND_ROBIN, (const unsigned[SERVERS]){ 5, 1, 1, 0, 0 });
-	char text[16];
+	int seen[SERVERS];
 
 	(void)state;
-	for (int i = 0; i < 7; i++)
-		text[i] = (char)('0' + next(f, 0));
-	text[7] = '\0';
-	assert_string_equal(text, "0010200");
+	for (int i = 0; i < 50; i++) {
+		assert_in_range(picks(f, 7, seen), 1, 4);
+		assert_int_equal(seen[0], 5);
+		assert_int_equal(seen[1], 1);
+		assert_int_equal(seen[2], 1);
+	}
+	assert_in_range(picks(f, 700, seen), 1, 4);
 	f = farm(BALANCE_ROUND_ROBIN, (const unsigned[SERVERS]){ 1, 1, 1, 0, 0 });
 	for (int i = 0; i < 6; i++)
 		assert_int_equal(next(f, 0), i % 3);
+}
+
+static void shares_hold_while_the_heaviest_is_away_and_when_it_is_back(void **state)
+{
+	struct farm *f = farm(BALANCE_ROUND_ROBIN, (const unsigned[SERVERS]){ 200, 3, 2, 1, 1 });
+	int seen[SERVERS];
+
+	(void)state;
+	f->servers[0].down = true;
+	picks(f, 7000, seen);
+	assert_int_equal(seen[0], 0);
+	assert_in_range(seen[1], 2990, 3010);
+	assert_in_range(seen[2], 1990, 2010);
+	assert_in_range(seen[3], 990, 1010);
+	assert_in_range(seen[4], 990, 1010);
+	f->servers[0].down = false;
+	picks(f, 2070, seen);
+	assert_in_range(seen[0], 1990, 2010);
+	assert_in_range(seen[1], 25, 35);
+	assert_in_range(seen[4], 7, 13);
+}
+
+/* A choice looks at the servers that it passes, and at no others: the rest of the pool is not even read. */
+static void a_choice_costs_the_same_in_a_pool_of_hundreds(void **state)
+{
+	static struct server servers[MANY];
+	struct farm *f = farm(BALANCE_ROUND_ROBIN, (const unsigned[SERVERS]){ 1, 0, 0, 0, 0 });
+
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		servers[i] = f->servers[0];
+		servers[i].index = i;
+	}
+	f->pool.servers = servers;
+	f->pool.servers_n = MANY;
+	balance_init(&f->pool);
+	for (int i = 0; i < 3 * MANY; i++) {
+		struct server *others = &servers[(i + 1) % MANY];
+		int64_t before = others->current;
+
+		assert_int_equal(next(f, 0), i % MANY);
+		assert_int_equal(others->current, before);
+	}
 }
 
 static void the_least_busy_for_its_weight(void **state)
@@ -181,6 +246,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_turn_by_weight_and_smoothly),
+		cmocka_unit_test(shares_hold_while_the_heaviest_is_away_and_when_it_is_back),
+		cmocka_unit_test(a_choice_costs_the_same_in_a_pool_of_hundreds),
 		cmocka_unit_test(the_least_busy_for_its_weight),
 		cmocka_unit_test(a_client_keeps_its_server_and_only_a_lost_servers_clients_move),
 		cmocka_unit_test(backups_only_where_no_other_is_well),

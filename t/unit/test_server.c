@@ -47,6 +47,7 @@ static int setup(void **state)
 		assert_int_equal(server_init(&f.servers[i], &f.pool, i, &conf), 0);
 		f.servers[i].text = "";
 	}
+	balance_init(&f.pool);
 	*state = &f;
 	return 0;
 }

@@ -35,19 +35,36 @@ static bool eligible(const struct candidates *among, const struct server *server
 	return well(among, server) && server->busy_n < among->pool->busy_max;
 }
 
+void balance_init(struct pool *pool)
+{
+	for (size_t i = 0; i < pool->servers_n; i++) {
+		int64_t share = (int64_t)pool->servers[i].weight * SERVER_SHARE;
+
+		if (share > pool->whole)
+			pool->whole = share;
+	}
+	/* Those of small weight do not all come at once. */
+	for (size_t i = 0; i < pool->servers_n; i++)
+		pool->servers[i].current = pool->whole * (int64_t)i / (int64_t)pool->servers_n;
+}
+
 /*
- * Smooth: each grows by its weight, the highest is taken and pays what all have grown by, so a
- * server of weight 5 beside one of weight 1 does not get five in a row.
+ * Each that is passed grows by its share; who has come to the largest weight's is next, and pays it. Where
+ * weights are equal that is the first one that may be chosen, so a pool of hundreds costs no more than one
+ * of two. Where nobody comes to it in a turn round the pool (the heaviest are away), it is who has most, and
+ * pays what all have grown by: the shares stay right, and nobody runs up a debt.
  */
 static struct server *in_turn(struct pool *pool, const struct candidates *among)
 {
 	struct server *best = NULL;
-	int64_t total = 0;
+	int64_t total = 0, price = pool->whole;
+	size_t at = pool->turn;
 
 	for (size_t i = 0; i < pool->servers_n; i++) {
-		struct server *server = &pool->servers[i];
+		struct server *server = &pool->servers[at];
 		int64_t share;
 
+		at = at + 1 < pool->servers_n ? at + 1 : 0;
 		if (!eligible(among, server))
 			continue;
 		share = server_share(server, among->now_ms);
@@ -55,9 +72,17 @@ static struct server *in_turn(struct pool *pool, const struct candidates *among)
 		total += share;
 		if (best == NULL || server->current > best->current)
 			best = server;
+		if (server->current >= pool->whole) {
+			best = server;
+			break;
+		}
 	}
-	if (best != NULL)
-		best->current -= total;
+	if (best == NULL)
+		return NULL;
+	if (best->current < pool->whole)
+		price = total;
+	best->current -= price;
+	pool->turn = (best->index + 1) % pool->servers_n;
 	return best;
 }
 
@@ -183,11 +208,10 @@ struct server *balance_choose(
 	if (server != NULL)
 		return server;
 	for (int i = 0; i < 2; i++, among.backups = true) {
-		if (!any_well(&among))
-			continue;
 		server = by_rule(pool, &among, wish->client);
-		*busy = server == NULL;
-		return server;
+		*busy = server == NULL && any_well(&among);
+		if (server != NULL || *busy)
+			return server;
 	}
 	server = spared(pool, wish->tried);
 	if (server != NULL && server->busy_n >= pool->busy_max) {

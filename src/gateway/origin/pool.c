@@ -292,5 +292,6 @@ static int pool_init(struct pool *pool, struct pools *pools, const struct pool_c
 			return -1;
 		}
 	}
+	balance_init(pool);
 	return 0;
 }

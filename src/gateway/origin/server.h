@@ -25,8 +25,7 @@ struct server {
 	unsigned index; /* in its pool */
 	unsigned weight;
 	bool backup;
-	int64_t
-	    current; /* round robin: grows by the weight, the highest is next and pays for all */
+	int64_t current; /* round robin: grows by its share when passed, and pays when chosen */
 	uint64_t id; /* of its text, the same everywhere: client_hash */
 	uint16_t port;
 	char host[SERVER_HOST_MAX]; /* name or address; "" for unix:/path */
@@ -54,7 +53,8 @@ struct pool {
 	const struct pool_conf *conf;
 	struct server *servers;
 	size_t servers_n;
-	size_t turn; /* balance.c */
+	size_t turn; /* balance.c: who is next to be looked at */
+	int64_t whole; /* balance.c: the largest weight, in SERVER_SHAREs */
 	size_t busy_max; /* to each server, this worker's share; SIZE_MAX: no limit */
 	TAILQ_HEAD(pool_line, pool_waiter) waiters;
 	struct pool_line again; /* those of them that have tried servers, which they may not have */
@@ -96,6 +96,7 @@ void server_freed(struct server *); /* one that was in use is not any more: who 
 void sticky_key(struct pool *); /* from its configuration */
 uint64_t sticky_of(const struct pool *, const char *address);
 
+void balance_init(struct pool *); /* when its servers are there */
 /* balance.c: the server for a request, by the pool's rule. Backups only where no other is well, spared ones
  * only where no other is left. NULL: none; *busy: there are some, with all their connections in use. */
 struct server *balance_choose(struct pool *, const struct pool_wish *, uint64_t now_ms, bool *busy);
