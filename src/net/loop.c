@@ -22,6 +22,7 @@ struct loop {
 	struct wheel wheel;
 	struct later *first, **last;
 	uint64_t now; /* ns; 0: not read in this turn */
+	bool turning; /* within a turn */
 	time_t wall; /* 0: not read in this turn */
 	bool stopping;
 	struct iobufs *iobufs; /* made at first use */
@@ -82,7 +83,8 @@ uint64_t loop_now(struct loop *loop)
 {
 	struct timespec ts;
 
-	if (loop->now == 0) {
+	/* Outside of a turn (before the first: a configuration may take long to read) it is not kept. */
+	if (loop->now == 0 || !loop->turning) {
 		clock_gettime(CLOCK_MONOTONIC, &ts);
 		loop->now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	}
@@ -195,6 +197,7 @@ static void set_alarm(struct loop *loop)
 
 int loop_turn(struct loop *loop)
 {
+	loop->turning = true;
 	/* What the former turn took is no part of the wait. */
 	loop->now = 0;
 	set_alarm(loop);
@@ -206,6 +209,7 @@ int loop_turn(struct loop *loop)
 		return -1;
 	wheel_advance(&loop->wheel, loop_now_ms(loop), entry_passed, loop);
 	run_laters(loop);
+	loop->turning = false;
 	return 0;
 }
 

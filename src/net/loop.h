@@ -36,7 +36,8 @@ void loop_stop(struct loop *); /* after the turn; before loop_run(): that return
 struct event_base *loop_base(struct loop *);
 struct iobufs *loop_iobufs(struct loop *); /* net/buffers.h: for streams */
 
-uint64_t loop_now(struct loop *); /* ns, CLOCK_MONOTONIC; the same for a whole turn */
+/* ns, CLOCK_MONOTONIC; the same for a whole turn. Outside of one it is read each time. */
+uint64_t loop_now(struct loop *);
 uint64_t loop_now_ms(struct loop *);
 time_t loop_wall(struct loop *); /* unix seconds; the same for a whole turn */
 

@@ -115,6 +115,23 @@ static bool all_pass(struct bed *bed, struct timed *at)
 	return very_late == 0 && late <= DEADLINES / 2;
 }
 
+/* Reading a configuration of ten thousand sites takes seconds, and no loop turns meanwhile. */
+static void a_deadline_set_before_the_first_turn_counts_from_when_it_was_set(void **state)
+{
+	struct bed *bed = *state;
+	struct timed t = { .passed_n = 0 };
+	uint64_t began = loop_now(bed->loop);
+	int left = 1;
+
+	while (now_ns() < began + 30000000)
+		;
+	assert_true(loop_now(bed->loop) >= began + 30000000);
+	timed_set(bed, &t, 10, &left);
+	assert_int_equal(loop_run(bed->loop), 0);
+	assert_int_equal(t.passed_n, 1);
+	assert_true(t.passed_ns >= t.due_ns);
+}
+
 /* A busy machine takes the processor away now and then, but not each time. */
 static void deadlines_pass_once_never_early_and_hardly_late(void **state)
 {
@@ -537,6 +554,7 @@ int main(void)
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(deadlines_pass_once_never_early_and_hardly_late),
+		LOOP_TEST(a_deadline_set_before_the_first_turn_counts_from_when_it_was_set),
 		LOOP_TEST(a_deadline_that_is_set_again_moves),
 		LOOP_TEST(a_cleared_deadline_never_passes),
 		LOOP_TEST(a_deadline_may_clear_and_free_others_that_are_due),
