@@ -86,7 +86,9 @@ static void usage(void)
 	      "none|ticket|id]\n"
 	      "  [--tls 12|13] [--cert rsa|ecdsa] [--connections N] [--seconds S] [--rate R]\n"
 	      "  [--warm N] [--path /BYTES] [--post BYTES] [--name HOST] [--groups LIST] "
-	      "[--patience S]\n",
+	      "[--patience S]\n"
+	      "  [--names N] [--paths N]: of the numbers that stand for ### in the name, the "
+	      "path\n",
 	    stderr);
 	exit(2);
 }
@@ -117,7 +119,7 @@ static void options_read(struct options *o, int argc, char **argv)
 		{ "connections", 1, 0, 'n' }, { "seconds", 1, 0, 's' }, { "rate", 1, 0, 'R' },
 		{ "warm", 1, 0, 'w' }, { "path", 1, 0, 'P' }, { "post", 1, 0, 'b' },
 		{ "name", 1, 0, 'N' }, { "groups", 1, 0, 'g' }, { "patience", 1, 0, 'T' },
-		{ 0, 0, 0, 0 } };
+		{ "names", 1, 0, 'M' }, { "paths", 1, 0, 'O' }, { 0, 0, 0, 0 } };
 	int c;
 
 	*o = (struct options){ .tls = 13,
@@ -172,6 +174,12 @@ static void options_read(struct options *o, int argc, char **argv)
 		case 'T':
 			o->patience = atof(optarg);
 			break;
+		case 'M':
+			o->names = atol(optarg);
+			break;
+		case 'O':
+			o->paths = atol(optarg);
+			break;
 		default:
 			usage();
 		}
@@ -183,7 +191,7 @@ static void options_read(struct options *o, int argc, char **argv)
 		o->warm = o->op == OP_REQUEST ? 10 : o->op == OP_IDLE ? 0 : 2;
 }
 
-/* ---- the TLS client, the request */
+/* ---- the TLS client */
 
 static SSL_CTX *ctx_new(const struct options *o)
 {
@@ -215,29 +223,6 @@ static SSL_CTX *ctx_new(const struct options *o)
 	return ctx;
 }
 
-static void request_new(struct load *l)
-{
-	const struct options *o = &l->options;
-	char head[1024];
-	int n;
-
-	if (o->post > 0)
-		n = snprintf(head, sizeof(head),
-		    "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n"
-		    "Content-Type: application/octet-stream\r\nContent-Length: %ld\r\n\r\n",
-		    o->path, o->name, o->post);
-	else
-		n = snprintf(head, sizeof(head),
-		    "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n",
-		    o->path, o->name, o->op == OP_FETCH ? "Connection: close\r\n" : "");
-	l->request_len = (size_t)n + (size_t)o->post;
-	l->request = malloc(l->request_len);
-	if (l->request == NULL)
-		err(2, "request");
-	memcpy(l->request, head, (size_t)n);
-	memset(l->request + n, 'u', (size_t)o->post);
-}
-
 static void visits_new(struct load *l)
 {
 	l->visits = calloc((size_t)l->options.connections, sizeof(*l->visits));
@@ -251,6 +236,7 @@ static void visits_new(struct load *l)
 		v->fd = -1;
 		v->number = i;
 		v->warm_left = l->options.warm;
+		request_of_visit(v);
 		v->reply.head = malloc(REPLY_HEAD_MAX);
 		if (v->reply.head == NULL)
 			err(2, "connections");

@@ -1,6 +1,6 @@
 /*
  * load.h: what the files of the load generator share. load.c: options, phases, the result; visit.c: one
- * connection and its operations; reply.c: HTTP answers; sample.c: latencies.
+ * connection and its operations; request.c: what it asks; reply.c: HTTP answers; sample.c: latencies.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
@@ -36,6 +36,12 @@ struct options {
 	const char *path, *name, *groups;
 	long post; /* bytes of a request's body; 0: GET */
 	double patience; /* seconds that an operation may take */
+	long names, paths; /* how many, by number; 0: the one */
+};
+
+/* Where a number stands in a text. */
+struct run {
+	size_t at, len;
 };
 
 /* Microseconds, in the order they came until samples_sort(). */
@@ -74,6 +80,7 @@ struct visit {
 	SSL *ssl;
 	SSL_SESSION *session; /* the newest */
 	double due, began, answered; /* seconds; due is when it should have begun */
+	char *request, *name; /* with its numbers; the load's where there are none */
 	size_t sent; /* of the request */
 	long connects;
 	struct reply reply;
@@ -89,6 +96,8 @@ struct load {
 	int resting; /* visits without work */
 	char *request, *block;
 	size_t request_len;
+	struct run path_run, host_run, name_run;
+	long names_used, paths_used;
 	struct samples samples;
 	long started, done, failed, handshakes, resumed, reconnects, bad_status, forced, late,
 	    warm_failed;
@@ -106,6 +115,11 @@ void visit_event(struct visit *);
 void visit_close(struct visit *);
 void visit_end(struct visit *, bool good);
 void visit_watch(struct visit *, double now); /* ends an operation that takes too long */
+
+void request_new(struct load *);
+void request_of_visit(struct visit *);
+void request_next_name(struct visit *); /* before it connects */
+void request_next_path(struct visit *); /* before it asks */
 
 void reply_begin(struct reply *);
 enum reply_step reply_feed(struct reply *, const char *, size_t);

@@ -1,6 +1,7 @@
 /*
  * origin.c: the cheapest honest back-end for the bench: one thread, epoll, keep-alive. GET /N answers N
- * bytes; POST /N reads the body first. usage: origin PORT
+ * bytes, and so does GET /any/thing/N; POST /N reads the body first. usage: origin PORT [SERVERS]
+ * With SERVERS it is so many servers: 127.1.0.1, 127.1.0.2, ... 127.1.1.1, 250 to a row, beside 127.0.0.1.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -8,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { INPUT = 16384, HEAD = 256, EVENTS = 128, BODY_MAX = 64 << 20 };
+enum { INPUT = 16384, HEAD = 256, EVENTS = 128, BODY_MAX = 64 << 20, SERVERS_MAX = 1000 };
 
 struct conn {
 	int fd;
@@ -74,13 +76,16 @@ static void conn_take(struct conn *c, size_t n)
 
 static enum outcome conn_request(struct conn *c, size_t head_len, size_t *size)
 {
-	char *path, *field;
+	char *path, *last, *field;
 
 	c->in[head_len - 1] = '\0';
 	path = strchr(c->in, ' ');
 	if (path == NULL || path[1] != '/')
 		return OVER;
-	*size = (size_t)strtoul(path + 2, NULL, 10);
+	for (last = path++; *path != ' ' && *path != '\0'; path++)
+		if (*path == '/')
+			last = path;
+	*size = (size_t)strtoul(last + 1, NULL, 10);
 	if (*size > BODY_MAX)
 		*size = BODY_MAX;
 	c->closes = strcasestr(path, "\r\nconnection: close") != NULL;
@@ -159,10 +164,9 @@ static void accept_all(int listener, int epoll)
 	}
 }
 
-static int listen_on(int port)
+static int listen_on(uint32_t address, int port)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(address) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
 
 	at.sin_port = htons((uint16_t)port);
@@ -172,14 +176,24 @@ static int listen_on(int port)
 	return fd;
 }
 
+/* 0: the one that all fronts ask; from 1 on: one of many. */
+static uint32_t address(int number)
+{
+	if (number == 0)
+		return INADDR_LOOPBACK;
+	number--;
+	return 0x7f010000U + (uint32_t)(number / 250 * 256 + number % 250 + 1);
+}
+
 int main(int argc, char **argv)
 {
+	static int listeners[SERVERS_MAX + 1];
 	struct epoll_event events[EVENTS], event = { .events = EPOLLIN };
 	struct rlimit limit;
-	int listener, epoll;
+	int n = argc == 3 ? atoi(argv[2]) : 0, epoll;
 
-	if (argc != 2)
-		errx(2, "usage: origin PORT");
+	if (argc < 2 || argc > 3 || n < 0 || n > SERVERS_MAX)
+		errx(2, "usage: origin PORT [SERVERS]");
 	signal(SIGPIPE, SIG_IGN);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
@@ -189,15 +203,20 @@ int main(int argc, char **argv)
 	if (content == NULL)
 		err(1, "content");
 	memset(content, 'b', BODY_MAX);
-	listener = listen_on(atoi(argv[1]));
 	epoll = epoll_create1(0);
-	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+	for (int i = 0; i <= n; i++) {
+		listeners[i] = listen_on(address(i), atoi(argv[1]));
+		event.data.ptr = &listeners[i];
+		epoll_ctl(epoll, EPOLL_CTL_ADD, listeners[i], &event);
+	}
 	for (;;) {
-		int n = epoll_wait(epoll, events, EVENTS, -1);
+		int ready = epoll_wait(epoll, events, EVENTS, -1);
 
-		for (int i = 0; i < n; i++) {
-			if (events[i].data.ptr == NULL)
-				accept_all(listener, epoll);
+		for (int i = 0; i < ready; i++) {
+			int *at = events[i].data.ptr;
+
+			if (at >= listeners && at <= &listeners[n])
+				accept_all(*at, epoll);
 			else
 				conn_event(events[i].data.ptr, events[i].events);
 		}

@@ -82,7 +82,7 @@ static bool send_request(struct visit *v)
 	while (v->sent < l->request_len) {
 		size_t left = l->request_len - v->sent;
 		int n = SSL_write(
-		    v->ssl, l->request + v->sent, left > 1 << 20 ? 1 << 20 : (int)left);
+		    v->ssl, v->request + v->sent, left > 1 << 20 ? 1 << 20 : (int)left);
 		int why;
 
 		if (n <= 0) {
@@ -100,6 +100,7 @@ static bool send_request(struct visit *v)
 static void ask(struct visit *v)
 {
 	reply_begin(&v->reply);
+	request_next_path(v);
 	v->sent = 0;
 	v->state = VISIT_REPLY;
 }
@@ -280,7 +281,8 @@ static bool open_connection(struct visit *v)
 	if (v->ssl == NULL || SSL_set_fd(v->ssl, v->fd) != 1)
 		errx(2, "no memory");
 	SSL_set_app_data(v->ssl, v);
-	SSL_set_tlsext_host_name(v->ssl, l->options.name);
+	request_next_name(v);
+	SSL_set_tlsext_host_name(v->ssl, v->name);
 	if (l->options.resume != RESUME_NONE && v->session != NULL)
 		SSL_set_session(v->ssl, v->session);
 	SSL_set_connect_state(v->ssl);
