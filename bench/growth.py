@@ -111,6 +111,11 @@ def slope(points):
     return 10 ** (sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y)) / sum((a - mean_x) ** 2 for a in x))
 
 
+def slope_text(costs):
+    """"": the points are too near to say."""
+    return f"×{slope(costs):.2f}" if len(costs) > 1 and costs[-1][0] >= 10 * costs[0][0] else ""
+
+
 def medians(got):
     """{front: [(n, cost)]} of a series."""
     return {front: [(int(n), measure.median(m)) for n, m in points.items() if measure.median(m) is not None and not measure.failures(m)]
@@ -123,11 +128,12 @@ def table(results):
         points = got["points"]
         unit = "entries" if name == "cache" else SERIES[name][1]
         what = services.CACHE_GROWTH if name == "cache" else SERIES[name][0]
-        lines += [f"**{what}** ({unit})", "", "| CPU µs | " + " | ".join(f"{n:,}" for n in points) + " | ten times as many |",
-                  "|---|" + "---:|" * (len(points) + 1)]
+        lines += [f"**{what}** ({unit})", "", "| CPU µs | " + " | ".join(f"{n:,}" for n in points) + " | last to first | ten times as many |",
+                  "|---|" + "---:|" * (len(points) + 2)]
         for front, costs in medians(got).items():
             by_n = dict(costs)
             cells = [f"{by_n[n]:.2f}" if n in by_n else "–" for n in points]
-            lines.append(f"| {front} | " + " | ".join(cells) + f" | {f'×{slope(costs):.2f}' if len(costs) > 1 else '–'} |")
+            lines.append(f"| {front} | " + " | ".join(cells) + f" | {costs[-1][1] / costs[0][1]:.2f} | {slope_text(costs) or '–'} |" if costs
+                         else f"| {front} | " + " | ".join(cells) + " | – | – |")
         lines.append("")
     return lines

@@ -73,7 +73,7 @@ class Family:
                 f.write("0")
 
     def launch(self, commands, ports, seconds=20):
-        """Until it listens on all ports."""
+        """Until it listens on all ports; ours says besides when it is ready, which is later."""
         self.groups = [f"{g}/bench-{os.getpid()}-{os.path.basename(self.dir)}" for g in GROUPS]
         try:
             for group in self.groups:
@@ -91,6 +91,10 @@ class Family:
                 if time.monotonic() - began > seconds or any(p.poll() is not None for p in self.processes):
                     sys.exit(f"bench: {self.name} does not answer on port {port}:\n" + read(f"{self.dir}/out")[-2000:])
                 time.sleep(0.05)
+        while self.name.startswith("sslgw") and read(f"{self.dir}/out").count("ready:") < len(commands):
+            if time.monotonic() - began > seconds or any(p.poll() is not None for p in self.processes):
+                sys.exit(f"bench: {self.name} is not ready:\n" + read(f"{self.dir}/out")[-2000:])
+            time.sleep(0.05)
         self.start_seconds = time.monotonic() - began
         return self
 

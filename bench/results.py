@@ -76,7 +76,7 @@ set ytics ({tics}) nomirror scale 0
 set xtics nomirror
 set border 3
 set grid x lc rgb "#dddddd"
-set key outside bottom center horizontal
+set key outside top center horizontal
 set xlabel "CPU time, {reference} = 1 (less is better)"
 set arrow from 1, graph 0 to 1, graph 1 nohead lc rgb "#000000" lw 1.5 front
 plot ''' + ", ".join(f'${n} using 1:2:3:4:5:6 with boxxyerror lc rgb "{COLOURS.get(n, "#555555")}" title "{n}"' for n in names) + "\n"))
@@ -88,7 +88,8 @@ def lines(path, title, unit, costs):
     data = "".join(f"$d{i} << EOD\n" + "".join(f"{n} {c:.4f}\n" for n, c in points) + "EOD\n" for i, points in enumerate(costs.values()))
     numbers = [n for points in costs.values() for n, _ in points]
     most = max(c for points in costs.values() for _, c in points)
-    titles = [f"{front}, ×{growth.slope(points):.2f} for ten times as many" if len(points) > 1 else front for front, points in costs.items()]
+    titles = [f"{front}, {growth.slope_text(points)} for ten times as many" if growth.slope_text(points) else
+              f"{front}, ×{points[-1][1] / points[0][1]:.2f} from first to last" for front, points in costs.items()]
     plot(path, (360, data + f'''set title "{title}"
 set logscale x 10
 set xrange [{min(numbers) * 0.8}:{max(numbers) * 1.25}]
@@ -97,7 +98,7 @@ set border 3
 set xtics nomirror
 set ytics nomirror
 set grid lc rgb "#dddddd"
-set key outside bottom center vertical
+set key inside bottom right
 set xlabel "{unit}"
 set ylabel "CPU µs"
 plot ''' + ", ".join(f'$d{i} with linespoints pt 7 ps 0.6 lw 2 lc rgb "{COLOURS.get(front, "#555555")}" title "{titles[i]}"'
@@ -152,8 +153,8 @@ def section_rows(results, folder):
 def section_growth(results, folder):
     if "growth" not in results:
         return []
-    out = ["", "## How it grows", "", "CPU µs of the whole front for each operation. The last column and the charts' keys say what the cost becomes with ten "
-           "times as many (least squares over the logarithms; ×1.00 is flat). The peers show what the machine's caches do to anyone's state.", ""]
+    out = ["", "## How it grows", "", "CPU µs of the whole front for each operation; ten times as many make it ×1.00 where it is flat (least "
+           "squares over the logarithms). The peers show what the machine's caches do to anyone's state.", ""]
     for name, got in results["growth"].items():
         costs = growth.medians(got)
         unit = "entries" if name == "cache" else growth.SERIES[name][1]
