@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/ssl.h>
 
 #include "base/counters.h"
 #include "base/log.h"
@@ -165,6 +166,11 @@ void sim_until(struct sim_gateway *g, bool (*there)(void *), void *arg)
 
 /* ---- conn, faked */
 
+static void conn_opened(void *arg)
+{
+	(void)arg;
+}
+
 static void conn_input(void *arg)
 {
 	struct conn *c = arg;
@@ -185,6 +191,7 @@ static void conn_closed(void *arg, enum reason reason)
 }
 
 static const struct stream_events conn_events = {
+	.opened = conn_opened,
 	.input = conn_input,
 	.drained = conn_drained,
 	.closed = conn_closed,
@@ -229,6 +236,7 @@ void conn_idle(struct conn *c, bool idle)
 int sim_client(struct sim_gateway *g, struct conn **out)
 {
 	struct conn *c = &g->conns[g->conns_n++];
+	SSL *ssl = NULL;
 	int pair[2];
 
 	assert_true(g->conns_n <= SIM_CONNS_MAX);
@@ -239,7 +247,12 @@ int sim_client(struct sim_gateway *g, struct conn **out)
 	c->client.site = sites_default(g->worker.sites);
 	assert_int_equal(endpoint_of_ip(&c->client.peer, "192.0.2.7", 40000), 0);
 	assert_int_equal(endpoint_of_ip(&c->client.local, "192.0.2.1", 443), 0);
-	c->stream = stream_accept(g->worker.loop, pair[0], NULL, &conn_events, c);
+	if (g->tls != NULL) {
+		ssl = SSL_new(g->tls);
+		assert_non_null(ssl);
+		SSL_set_accept_state(ssl);
+	}
+	c->stream = stream_accept(g->worker.loop, pair[0], ssl, &conn_events, c);
 	assert_non_null(c->stream);
 	c->front = front_http1_new(c);
 	assert_non_null(c->front);

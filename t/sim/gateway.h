@@ -34,6 +34,7 @@ struct sim_gateway {
 	char *names[1];
 	int listeners[SIM_SERVERS_MAX]; /* of the back-ends */
 	_Atomic uint64_t cells[256];
+	struct ssl_ctx_st *tls; /* clients speak it; NULL: they do not. The test's */
 	struct conn conns[SIM_CONNS_MAX];
 	size_t conns_n;
 };

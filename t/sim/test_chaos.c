@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 
 #include "base/counters.h"
 #include "t/sim/gateway.h"
+#include "t/sim/player.h"
 
 #include "base/poison.h"
 
@@ -33,17 +35,6 @@ enum {
 	IN_MAX = 2 * 1024 * 1024,
 	STEPS_MAX = 6000,
 	ROUNDS = 40,
-};
-
-struct text {
-	char *at;
-	size_t len, sent, cap;
-};
-
-struct player {
-	int fd; /* -1: gone */
-	struct text out, in;
-	bool finished, closing;
 };
 
 struct asked {
@@ -70,6 +61,7 @@ struct chaos {
 	struct sim_gateway *g;
 	uint64_t random;
 	bool honest;
+	SSL_CTX *tls; /* of clients; NULL: plain */
 	struct chaos_client clients[CLIENTS];
 	struct chaos_backend backends[BACKENDS];
 	size_t backends_n;
@@ -85,31 +77,6 @@ static unsigned chance(struct chaos *c, unsigned n)
 	return (unsigned)((c->random >> 20) % n);
 }
 
-static void add(struct text *t, const char *at, size_t len)
-{
-	if (t->len + len + 1 > t->cap) {
-		t->cap = (t->len + len + 1) * 2;
-		t->at = realloc(t->at, t->cap);
-		assert_non_null(t->at);
-	}
-	memcpy(t->at + t->len, at, len);
-	t->len += len;
-	t->at[t->len] = '\0';
-}
-
-__attribute__((format(printf, 2, 3))) static void addf(struct text *t, const char *format, ...)
-{
-	char buf[512];
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vsnprintf(buf, sizeof(buf), format, ap);
-	va_end(ap);
-	assert_in_range(n, 1, sizeof(buf) - 1);
-	add(t, buf, (size_t)n);
-}
-
 /* A mark as often as it takes: "[c3.2]" is the third client's second request. */
 static void add_body(struct text *t, size_t client, size_t request, size_t len)
 {
@@ -117,7 +84,7 @@ static void add_body(struct text *t, size_t client, size_t request, size_t len)
 	size_t n = (size_t)snprintf(mark, sizeof(mark), "[c%zu.%zu]", client, request);
 
 	for (size_t i = 0; i < len; i += n)
-		add(t, mark, len - i < n ? len - i : n);
+		text_add(t, mark, len - i < n ? len - i : n);
 }
 
 static void add_chunked(struct chaos *c, struct text *t, size_t client, size_t request, size_t len)
@@ -126,30 +93,12 @@ static void add_chunked(struct chaos *c, struct text *t, size_t client, size_t r
 		size_t part = 1 + chance(c, 9000);
 
 		part = part < len ? part : len;
-		addf(t, "%zx%s\r\n", part, chance(c, 4) == 0 ? ";x=y" : "");
+		text_addf(t, "%zx%s\r\n", part, chance(c, 4) == 0 ? ";x=y" : "");
 		add_body(t, client, request, part);
-		add(t, "\r\n", 2);
+		text_add(t, "\r\n", 2);
 		len -= part;
 	}
-	addf(t, "0\r\n%s\r\n", chance(c, 4) == 0 ? "Trailer-Field: x\r\n" : "");
-}
-
-/* ---- a connection's end, as the test plays it */
-
-static void gone(struct player *p)
-{
-	if (p->fd != -1)
-		close(p->fd);
-	p->fd = -1;
-}
-
-static void reset(struct player *p)
-{
-	struct linger now = { 1, 0 };
-
-	if (p->fd != -1)
-		setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	gone(p);
+	text_addf(t, "0\r\n%s\r\n", chance(c, 4) == 0 ? "Trailer-Field: x\r\n" : "");
 }
 
 static void send_some(struct chaos *c, struct player *p)
@@ -160,11 +109,11 @@ static void send_some(struct chaos *c, struct player *p)
 	if (p->fd == -1 || left == 0)
 		return;
 	part = chance(c, 3) == 0 ? left : 1 + chance(c, chance(c, 2) == 0 ? 40 : 20000);
-	n = send(p->fd, p->out.at + p->out.sent, part < left ? part : left, MSG_NOSIGNAL);
+	n = player_put(p, p->out.at + p->out.sent, part < left ? part : left);
 	if (n > 0)
 		p->out.sent += (size_t)n;
 	else if (errno != EAGAIN)
-		gone(p);
+		player_gone(p);
 }
 
 /* False: its end. */
@@ -175,18 +124,11 @@ static bool read_some(struct chaos *c, struct player *p)
 
 	if (p->fd == -1)
 		return false;
-	n = recv(p->fd, buf, 1 + chance(c, sizeof(buf)), 0);
+	n = player_get(p, buf, 1 + chance(c, sizeof(buf)));
 	if (n > 0)
-		add(&p->in, buf, (size_t)n);
+		text_add(&p->in, buf, (size_t)n);
 	assert_true(p->in.len < IN_MAX);
 	return n > 0 || (n == -1 && errno == EAGAIN);
-}
-
-static void player_clear(struct player *p)
-{
-	gone(p);
-	free(p->out.at);
-	free(p->in.at);
 }
 
 /* ---- clients */
@@ -202,25 +144,25 @@ static void request_add(struct chaos *c, size_t who)
 
 	snprintf(a->method, sizeof(a->method), "%s", methods[chance(c, 5)]);
 	a->body = chance(c, 3) == 0 ? chance(c, 90000) : chance(c, 500);
-	addf(t, "%s /c%zu.%zu?%zu HTTP/1.%d\r\nHost: shop.example\r\n", a->method, who, cl->asked_n,
-	    a->body, old ? 0 : 1);
+	text_addf(t, "%s /c%zu.%zu?%zu HTTP/1.%d\r\nHost: shop.example\r\n", a->method, who,
+	    cl->asked_n, a->body, old ? 0 : 1);
 	if (old)
-		addf(t, "Connection: keep-alive\r\n");
+		text_addf(t, "Connection: keep-alive\r\n");
 	if (!old && chance(c, 10) == 0 && strcmp(a->method, "GET") == 0) {
 		a->tunnel = true;
-		addf(t, "Connection: upgrade\r\nUpgrade: echo\r\n\r\n");
+		text_addf(t, "Connection: upgrade\r\nUpgrade: echo\r\n\r\n");
 	} else if (strcmp(a->method, "POST") == 0 || strcmp(a->method, "PUT") == 0) {
 		if (!old && chance(c, 3) == 0)
-			addf(t, "Expect: 100-continue\r\n");
+			text_addf(t, "Expect: 100-continue\r\n");
 		if (!old && chance(c, 2) == 0) {
-			addf(t, "Transfer-Encoding: chunked\r\n\r\n");
+			text_addf(t, "Transfer-Encoding: chunked\r\n\r\n");
 			add_chunked(c, t, who, cl->asked_n, body);
 		} else {
-			addf(t, "Content-Length: %zu\r\n\r\n", body);
+			text_addf(t, "Content-Length: %zu\r\n\r\n", body);
 			add_body(t, who, cl->asked_n, body);
 		}
 	} else {
-		addf(t, "\r\n");
+		text_addf(t, "\r\n");
 	}
 	cl->asked_n++;
 }
@@ -232,13 +174,18 @@ static void client_start(struct chaos *c, size_t who)
 	size_t n = 1 + chance(c, REQUESTS_MAX);
 
 	cl->p.fd = sim_client(c->g, &cl->conn);
+	if (c->tls != NULL) {
+		cl->p.ssl = SSL_new(c->tls);
+		SSL_set_fd(cl->p.ssl, cl->p.fd);
+		SSL_set_connect_state(cl->p.ssl);
+	}
 	if (chance(c, 2) == 0)
 		setsockopt(
 		    stream_fd(cl->conn->stream), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	for (size_t i = 0; i < n && (i == 0 || !cl->asked[i - 1].tunnel); i++)
 		request_add(c, who);
 	if (!c->honest && chance(c, 8) == 0)
-		addf(&cl->p.out, "NONSENSE\r\n\r\n");
+		text_addf(&cl->p.out, "NONSENSE\r\n\r\n");
 	cl->misbehaves = !c->honest && chance(c, 3) == 0;
 }
 
@@ -251,16 +198,14 @@ static void client_step(struct chaos *c, struct chaos_client *cl)
 	if (chance(c, 3) != 0)
 		send_some(c, p);
 	/* A client may have said all before it has got anything. */
-	if (p->fd != -1 && !p->finished && p->out.sent == p->out.len && chance(c, 20) == 0) {
-		shutdown(p->fd, SHUT_WR);
-		p->finished = true;
-	}
+	if (p->fd != -1 && !p->finished && p->out.sent == p->out.len && chance(c, 20) == 0)
+		player_finish(p);
 	if (cl->misbehaves && chance(c, 150) == 0)
-		reset(p);
+		player_reset(p);
 	else if (cl->misbehaves && chance(c, 150) == 0)
-		gone(p);
+		player_gone(p);
 	else if (chance(c, 3) != 0 && !read_some(c, p))
-		gone(p);
+		player_gone(p);
 }
 
 /* ---- back-ends */
@@ -271,17 +216,17 @@ static void answer_add(
 	unsigned framing = chance(c, 5);
 
 	for (unsigned i = chance(c, 8) == 0 ? 1 + chance(c, 3) : 0; i > 0; i--)
-		addf(t, "HTTP/1.1 103 Early Hints\r\nLink: [c%zu.%zu]\r\n\r\n", who, nth);
-	addf(t, "HTTP/1.1 200 OK\r\nX-Mark: [c%zu.%zu]\r\n", who, nth);
+		text_addf(t, "HTTP/1.1 103 Early Hints\r\nLink: [c%zu.%zu]\r\n\r\n", who, nth);
+	text_addf(t, "HTTP/1.1 200 OK\r\nX-Mark: [c%zu.%zu]\r\n", who, nth);
 	*closes = framing == 4;
 	if (framing == 3)
-		addf(t, "Connection: close\r\n");
+		text_addf(t, "Connection: close\r\n");
 	if (framing == 4)
-		addf(t, "Connection: close\r\n\r\n");
+		text_addf(t, "Connection: close\r\n\r\n");
 	else if (framing == 0)
-		addf(t, "Transfer-Encoding: chunked\r\n\r\n");
+		text_addf(t, "Transfer-Encoding: chunked\r\n\r\n");
 	else
-		addf(t, "Content-Length: %zu\r\n\r\n", len);
+		text_addf(t, "Content-Length: %zu\r\n\r\n", len);
 	if (head)
 		return;
 	if (framing == 0)
@@ -299,11 +244,11 @@ static void spoil(struct chaos *c, struct chaos_backend *b, bool closes)
 		break;
 	case 1:
 		if (!closes)
-			addf(&b->p.out, "SURPLUS SURPLUS\r\n\r\n");
+			text_addf(&b->p.out, "SURPLUS SURPLUS\r\n\r\n");
 		break;
 	case 2:
 		if (!closes)
-			addf(&b->p.out, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nSURPLUS");
+			text_addf(&b->p.out, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nSURPLUS");
 		break;
 	case 3:
 		b->p.closing = true;
@@ -342,7 +287,7 @@ static void backend_answer(struct chaos *c, struct chaos_backend *b, bool early)
 		b->parsed = (size_t)(body - b->p.in.at) + (length < left ? length : left);
 	}
 	if (memmem(at, (size_t)(body - at), "Upgrade: echo", 13) != NULL && chance(c, 3) != 0) {
-		addf(&b->p.out,
+		text_addf(&b->p.out,
 		    "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\n"
 		    "X-Mark: [c%zu.%zu]\r\n\r\n",
 		    who, nth);
@@ -363,17 +308,17 @@ static void backend_step(struct chaos *c, struct chaos_backend *b)
 	if (p->fd == -1)
 		return;
 	if (chance(c, 4) != 0 && !read_some(c, p) && p->out.sent == p->out.len) {
-		gone(p);
+		player_gone(p);
 		return;
 	}
 	if (!p->closing && p->out.sent == p->out.len)
 		backend_answer(c, b, !c->honest && chance(c, 30) == 0);
 	if (!c->honest && chance(c, 400) == 0)
-		reset(p);
+		player_reset(p);
 	if (chance(c, 3) != 0)
 		send_some(c, p);
 	if (p->fd != -1 && p->closing && p->out.sent == p->out.len && chance(c, 4) == 0)
-		gone(p);
+		player_gone(p);
 }
 
 static void accept_all(struct chaos *c)
@@ -425,9 +370,14 @@ static void check_answers(struct chaos *c, size_t who)
 	assert_non_null(at);
 	for (const char *a = at; (a = strstr(a, "\r\nX-Mark: ")) != NULL; a++)
 		n++;
-	if (n != cl->asked_n)
-		fail_msg("client %zu: %zu answers to %zu requests; out %zu of %zu, in %zu", who, n,
-		    cl->asked_n, cl->p.out.sent, cl->p.out.len, cl->p.in.len);
+	if (n != cl->asked_n) {
+		fprintf(
+		    stderr, "in: %.600s\n----\nout: %.3000s\n----\n", cl->p.in.at, cl->p.out.at);
+		fail_msg("client %zu: %zu answers to %zu requests; out %zu of %zu, in %zu, tls %d, "
+			 "finished %d, end %s",
+		    who, n, cl->asked_n, cl->p.out.sent, cl->p.out.len, cl->p.in.len,
+		    c->tls != NULL, cl->p.finished, reason_name(cl->conn->reason));
+	}
 	for (size_t i = 0; i < cl->asked_n; i++)
 		whole += strcmp(cl->asked[i].method, "HEAD") == 0 ? 0 : cl->asked[i].body;
 	assert_true(cl->p.in.len >= whole);
@@ -458,12 +408,46 @@ static void settings(struct chaos *c)
 	g->conf.timeouts.head = g->conf.timeouts.body = g->conf.timeouts.write = 20000;
 	g->conf.timeouts.idle = c->honest ? 20000 : 50;
 	g->pool.answer_timeout = g->pool.connect_timeout = 20000;
+	if (!c->honest && chance(c, 3) == 0)
+		g->conf.limits.body = 1 + chance(c, 30000);
+	if (!c->honest && chance(c, 3) == 0)
+		g->pool.max_fails = 1;
 	if (!c->honest && chance(c, 2) == 0) {
 		g->conf.timeouts.head = g->conf.timeouts.body = 30;
 		g->conf.timeouts.write = 30;
 		g->pool.answer_timeout = 20;
 		g->pool.queue_timeout = 20;
 	}
+}
+
+/* What an operator and the checks of servers do meanwhile. */
+static void operate(struct chaos *c)
+{
+	struct sim_gateway *g = c->g;
+
+	if (chance(c, 100) == 0)
+		pools_health(
+		    g->worker.pools, 0, chance(c, (unsigned)g->pool.servers.n), chance(c, 2) == 0);
+	if (chance(c, 600) != 0 || g->worker.draining)
+		return;
+	g->worker.draining = true;
+	for (size_t i = 0; i < g->conns_n; i++)
+		if (!g->conns[i].closed)
+			g->conns[i].front->ops->drain(g->conns[i].front);
+}
+
+static void tls_start(struct chaos *c)
+{
+	int version = chance(c, 3) == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+	if (chance(c, 3) == 0)
+		return;
+	c->g->tls = player_server_tls();
+	c->tls = SSL_CTX_new(TLS_client_method());
+	assert_non_null(c->tls);
+	SSL_CTX_set_max_proto_version(c->tls, version);
+	SSL_CTX_set_mode(
+	    c->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 }
 
 static void round_of(uint64_t seed, bool honest)
@@ -476,6 +460,7 @@ static void round_of(uint64_t seed, bool honest)
 	c->honest = honest;
 	c->g = sim_gateway_new(1 + chance(c, 3));
 	settings(c);
+	tls_start(c);
 	sim_gateway_start(c->g);
 	for (size_t i = 0; i < CLIENTS; i++)
 		client_start(c, i);
@@ -485,6 +470,8 @@ static void round_of(uint64_t seed, bool honest)
 			client_step(c, &c->clients[i]);
 		for (size_t i = 0; i < c->backends_n; i++)
 			backend_step(c, &c->backends[i]);
+		if (!c->honest)
+			operate(c);
 		sim_turns(c->g, 1);
 	}
 	for (size_t i = 0; i < CLIENTS; i++) {
@@ -495,6 +482,8 @@ static void round_of(uint64_t seed, bool honest)
 	}
 	for (size_t i = 0; i < c->backends_n; i++)
 		player_clear(&c->backends[i].p);
+	SSL_CTX_free(c->g->tls);
+	SSL_CTX_free(c->tls);
 	sim_gateway_stop(c->g);
 	free(c);
 }
@@ -531,6 +520,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nobody_gets_what_is_anothers),
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* of libssl's writes */
 	if (argc > 1)
 		first_seed = strtoull(argv[1], NULL, 10);
 	if (argc > 2)
