@@ -27,6 +27,17 @@ struct clientcert {
 	char hash[65]; /* SHA-256 of its DER, lower-case hex; "": not wanted */
 };
 
+/* What a PROXY header says of the connection to the proxy before us; "" where it says nothing. */
+struct hearsay {
+	const char *alpn, *authority; /* protocol; the name that was asked for, as a rule SNI */
+	const char *unique_id; /* the proxy's own, as it is or in hex */
+	const char *tls_version, *cipher;
+	const char *common_name; /* of the client's certificate */
+	const char *verify; /* "NONE", "SUCCESS", "FAILED"; "": no TLS */
+	size_t len; /* of all, at most */
+	char texts[];
+};
+
 struct client {
 	struct endpoint peer, local; /* of the socket, or as a PROXY header has them */
 	bool trusted; /* peer is a trusted proxy: what it says of its clients counts */
@@ -45,6 +56,7 @@ struct client {
 	    *cert; /* verified leaf, owned by whoever owns the client; NULL: none */
 	const char *verify; /* "NONE", "SUCCESS", "FAILED:reason" */
 	char verify_failed[96]; /* backs verify when FAILED */
+	const struct hearsay *hearsay; /* owned as cert is; NULL: nothing */
 };
 
 #endif

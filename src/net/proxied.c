@@ -74,6 +74,21 @@ static void endpoint_of(
 	}
 }
 
+static void tlvs_of(struct proxied_addresses *to, const struct proxyproto *said)
+{
+	to->tlvs = (struct proxied_tlvs){ .alpn = said->alpn,
+		.authority = said->authority,
+		.unique_id = said->unique_id,
+		.tls = said->tls,
+		.tls_version = said->tls_version,
+		.cipher = said->cipher,
+		.common_name = said->common_name,
+		.certificate = said->certificate,
+		.verified = said->verified };
+	to->has_tlvs = said->tls || said->alpn.len > 0 || said->authority.len > 0 ||
+		       said->unique_id.len > 0;
+}
+
 static void tell(struct proxied *p, enum reason why, const struct proxyproto *said)
 {
 	void (*told)(void *, enum reason, const struct proxied_addresses *) = p->told;
@@ -84,9 +99,12 @@ static void tell(struct proxied *p, enum reason why, const struct proxyproto *sa
 		addresses.local = false;
 		endpoint_of(&addresses.from, said->family, &said->from, said->from_port);
 		endpoint_of(&addresses.to, said->family, &said->to, said->to_port);
+		tlvs_of(&addresses, said);
 	}
-	proxied_cancel(p);
+	/* The header that the slices are of lies in p. */
+	event_del(&p->event);
 	told(arg, why, why == REASON_NONE ? &addresses : NULL);
+	free(p);
 }
 
 static void readable_cb(evutil_socket_t fd, short what, void *arg)

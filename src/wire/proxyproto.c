@@ -22,7 +22,11 @@ enum {
 	TLV_CRC32C = 0x03,
 	TLV_UNIQUE_ID = 0x05,
 	TLV_SSL = 0x20,
+	TLV_SSL_VERSION = 0x21,
+	TLV_SSL_CN = 0x22,
+	TLV_SSL_CIPHER = 0x23,
 	SSL_CLIENT_SSL = 0x01,
+	SSL_CLIENT_CERT = 0x02 | 0x04, /* in this connection; in this session */
 	TLV_HEAD = 3,
 	CRC_LEN = 4,
 	UNIQUE_ID_MAX = 128,
@@ -142,6 +146,34 @@ static bool v2_sum_fits(struct bytes header, const uint8_t *sum)
 	return cursor_u32(&c) == crc;
 }
 
+/* u8 client | u32 verify | TLVs */
+static bool v2_ssl(struct proxyproto *p, struct bytes value)
+{
+	struct cursor c = cursor_of(value);
+	uint8_t client = cursor_u8(&c);
+	uint32_t verify = cursor_u32(&c);
+
+	if (!c.ok)
+		return false;
+	p->tls = (client & SSL_CLIENT_SSL) != 0;
+	p->certificate = p->tls && (client & SSL_CLIENT_CERT) != 0;
+	p->verified = p->certificate && verify == 0;
+	while (cursor_left(&c) > 0) {
+		uint8_t type = cursor_u8(&c);
+		struct bytes text = cursor_take(&c, cursor_u16(&c));
+
+		if (!c.ok)
+			return false;
+		if (type == TLV_SSL_VERSION)
+			p->tls_version = text;
+		else if (type == TLV_SSL_CIPHER)
+			p->cipher = text;
+		else if (type == TLV_SSL_CN)
+			p->common_name = text;
+	}
+	return true;
+}
+
 static bool v2_tlv(struct proxyproto *p, struct bytes header, uint8_t type, struct bytes value)
 {
 	switch (type) {
@@ -156,9 +188,8 @@ static bool v2_tlv(struct proxyproto *p, struct bytes header, uint8_t type, stru
 		return value.len <= UNIQUE_ID_MAX;
 	case TLV_CRC32C:
 		return value.len == CRC_LEN && v2_sum_fits(header, value.at);
-	case TLV_SSL: /* u8 client | u32 verify | TLVs */
-		p->tls = value.len >= 5 && (value.at[0] & SSL_CLIENT_SSL) != 0;
-		return value.len >= 5;
+	case TLV_SSL:
+		return v2_ssl(p, value);
 	default:
 		return true;
 	}

@@ -25,7 +25,9 @@ struct proxyproto {
 	struct in6_addr from, to; /* AF_INET: the first 4 bytes */
 	uint16_t from_port, to_port;
 	struct bytes alpn, authority, unique_id; /* TLVs; slices of the input, empty: not there */
-	bool tls; /* PP2_TYPE_SSL with PP2_CLIENT_SSL set */
+	bool tls; /* PP2_TYPE_SSL with PP2_CLIENT_SSL set; then: */
+	struct bytes tls_version, cipher, common_name; /* what it holds; slices, too */
+	bool certificate, verified; /* the client had one; the proxy found it good */
 };
 
 /* OK: *used bytes are the header. BAD: it is none, or a broken one. MORE never after PROXYPROTO_MAX bytes. */

@@ -168,6 +168,58 @@ def test_a_check_that_says_nothing_is_no_complaint(world):
     wait.until(lambda: gw.counter("sslgw_ended_total_close") == before + 1, 5, "it is counted as a close")
 
 
+def tlv(kind, value):
+    return bytes([kind]) + struct.pack(">H", len(value)) + value
+
+
+def spoke(flags=7, verify=0, *more):
+    return tlv(0x20, bytes([flags]) + struct.pack(">I", verify) + b"".join(more))
+
+
+TLVS = ["proxy_alpn", "proxy_authority", "proxy_id", "proxy_tls_version", "proxy_cipher", "proxy_client_cn", "proxy_client_verify"]
+
+
+def test_what_the_header_says_besides_is_told(bed, ctx):
+    back = bed.backend()
+    site = bed.site("localhost", add={f"X-{n.replace('_', '-')}": f"%{{{n}}}" for n in TLVS})
+    gw = bed.gateway(bed.settings(
+        back, workers=1, trusted_proxies=[TRUSTED], sites=[site], listeners=[{"address": "127.0.0.1:0", "proxy_protocol": True}],
+        access_log={"file": f"{bed.folder}/gateway.access", "format": "|".join(f"%{{{n}}}" for n in TLVS)}))
+    for tlvs, told in (
+            (tlv(1, b"h2") + tlv(2, b"shop.example") + tlv(5, b"id-7 x") + spoke(
+                7, 0, tlv(0x21, b"TLSv1.3"), tlv(0x22, b"alice"), tlv(0x23, b"TLS_AES_128_GCM_SHA256"), tlv(0x24, b"RSA-SHA256")),
+             ["h2", "shop.example", "id-7 x", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "alice", "SUCCESS"]),
+            (tlv(2, b"a\r\nX-Evil: 1\xff\0") + tlv(5, b"\0\xab"), [None, "a??X-Evil: 1??", "00ab", None, None, None, None]),
+            (spoke(5, 1), [None] * 6 + ["FAILED"]), (spoke(1, 0), [None] * 6 + ["NONE"]), (spoke(0, 0), [None] * 7), (b"", [None] * 7)):
+        with client.Client(gw.port, ctx(), source=TRUSTED, before=v2(tlvs=tlvs, crc=True)) as c:
+            # Nobody else can say so.
+            assert c.get("/", fields=[("X-Proxy-Authority", "forged"), ("X_Proxy_ID", "forged")]).status == 200
+        assert [back.seen[-1].get(f"X-{n.replace('_', '-')}") for n in TLVS] == told
+        assert not [n for n, _ in back.seen[-1].fields if "evil" in n.lower() or n == "X_Proxy_ID"]
+        wait.until(lambda told=told: gw.access()[-1] == "|".join(x or "-" for x in told), 5, "the log says so")
+
+
+@pytest.mark.parametrize("header", [v1(), v2(), v2(tlvs=tlv(2, b"shop.example"), crc=True), v2(command=0)])
+def test_who_is_not_trusted_gets_nowhere_with_a_header(world, header):
+    gw, back = world
+    seen = len(back.seen)
+    for listener, source in ((0, STRANGER), (1, STRANGER), (2, STRANGER), (2, TRUSTED)):  # the last one takes no headers
+        with socket.create_connection(("127.0.0.1", gw.port_of(listener)), 10, (source, 0)) as s:
+            try:
+                s.sendall(header + http1.request("GET", "/stranger"))
+            except OSError:
+                pass
+            s.settimeout(8)
+            got = b""
+            try:
+                while piece := s.recv(4096):
+                    got += piece
+            except ConnectionResetError:
+                pass
+            assert not got.startswith(b"HTTP/1.1 200")
+    assert len(back.seen) == seen
+
+
 # ---- X-Forwarded-For and its like
 
 SAID = [("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-Proto", "http"), ("X-Request-ID", "abc-123"),

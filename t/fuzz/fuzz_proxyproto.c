@@ -11,6 +11,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void lies_in(struct bytes header, struct bytes part)
+{
+	assert(part.len == 0 ||
+	       (part.at >= header.at && part.at + part.len <= header.at + header.len));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes in = bytes_of(data, size);
@@ -24,6 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r != PARSE_OK)
 		return 0;
 	assert(used > 0 && used <= size);
+	lies_in(bytes_of(data, used), p.alpn);
+	lies_in(bytes_of(data, used), p.authority);
+	lies_in(bytes_of(data, used), p.unique_id);
+	lies_in(bytes_of(data, used), p.tls_version);
+	lies_in(bytes_of(data, used), p.cipher);
+	lies_in(bytes_of(data, used), p.common_name);
 	for (size_t n = 0; n < used; n += 1 + used / 16)
 		assert(proxyproto_parse(bytes_sub(in, 0, n), &q, &len) == PARSE_MORE);
 	len = proxyproto_build(&p, out, sizeof(out));

@@ -139,6 +139,37 @@ static void what_follows_the_addresses_is_read(void **state)
 	assert_true(p.tls);
 }
 
+static void what_a_client_spoke_with_the_proxy_is_read(void **state)
+{
+	struct proxyproto p = good(
+	    V2("\x21\x11\x00\x36\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+	       "\x20\x00\x27\x07\x00\x00\x00\x00"
+	       "\x21\x00\x07TLSv1.3\x22\x00\x05"
+	       "alice\x23\x00\x0a"
+	       "AES128-GCM\x24\x00\x00"));
+
+	(void)state;
+	assert_true(p.tls && p.certificate && p.verified);
+	assert_true(bytes_equal_str(p.tls_version, "TLSv1.3"));
+	assert_true(bytes_equal_str(p.common_name, "alice"));
+	assert_true(bytes_equal_str(p.cipher, "AES128-GCM"));
+	/* A certificate that the proxy did not find good; none; no TLS. */
+	p = good(V2("\x21\x11\x00\x14\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+		    "\x20\x00\x05\x05\x00\x00\x00\x01"));
+	assert_true(p.tls && p.certificate && !p.verified);
+	p = good(V2("\x21\x11\x00\x14\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+		    "\x20\x00\x05\x01\x00\x00\x00\x00"));
+	assert_true(p.tls && !p.certificate && !p.verified);
+	p = good(V2("\x21\x11\x00\x14\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+		    "\x20\x00\x05\x06\x00\x00\x00\x00"));
+	assert_true(!p.tls && !p.certificate && !p.verified);
+	/* One of its own that does not end in it; too short for its own two. */
+	bad(V2("\x21\x11\x00\x18\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+	       "\x20\x00\x09\x01\x00\x00\x00\x00\x21\x00\x02T"));
+	bad(V2("\x21\x11\x00\x13\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+	       "\x20\x00\x04\x01\x00\x00\x00"));
+}
+
 static void broken_binary_ones_are_refused(void **state)
 {
 	(void)state;
@@ -222,6 +253,7 @@ int main(void)
 		cmocka_unit_test(lines_that_are_not_exactly_so_are_refused),
 		cmocka_unit_test(binary_ones_name_both_ends),
 		cmocka_unit_test(what_follows_the_addresses_is_read),
+		cmocka_unit_test(what_a_client_spoke_with_the_proxy_is_read),
 		cmocka_unit_test(broken_binary_ones_are_refused),
 		cmocka_unit_test(the_sum_is_castagnoli),
 		cmocka_unit_test(what_is_built_reads_the_same),

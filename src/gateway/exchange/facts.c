@@ -59,6 +59,17 @@ TEXT_FACT(path, f->path)
 TEXT_FACT(query, f->query)
 TEXT_FACT(server, f->server)
 
+#define HEARD_FACT(name, field)                                                                    \
+	TEXT_FACT(name, bytes_str(f->client->hearsay != NULL ? f->client->hearsay->field : NULL))
+
+HEARD_FACT(proxy_alpn, alpn)
+HEARD_FACT(proxy_authority, authority)
+HEARD_FACT(proxy_id, unique_id)
+HEARD_FACT(proxy_tls_version, tls_version)
+HEARD_FACT(proxy_cipher, cipher)
+HEARD_FACT(proxy_client_cn, common_name)
+HEARD_FACT(proxy_client_verify, verify)
+
 static void write_number(struct writer *w, int n)
 {
 	char digits[12];
@@ -116,6 +127,13 @@ static const struct fact table[] = {
 	{ "port", write_port, BOTH },
 	{ "request_id", write_request_id, BOTH },
 	{ "host", write_host, BOTH },
+	{ "proxy_alpn", write_proxy_alpn, BOTH },
+	{ "proxy_authority", write_proxy_authority, BOTH },
+	{ "proxy_id", write_proxy_id, BOTH },
+	{ "proxy_tls_version", write_proxy_tls_version, BOTH },
+	{ "proxy_cipher", write_proxy_cipher, BOTH },
+	{ "proxy_client_cn", write_proxy_client_cn, BOTH },
+	{ "proxy_client_verify", write_proxy_client_verify, BOTH },
 	{ "method", write_method, FACTS_REQUEST },
 	{ "path", write_path, FACTS_REQUEST },
 	{ "query", write_query, FACTS_REQUEST },
@@ -234,6 +252,8 @@ size_t template_bound(const struct template *t, const struct facts *f)
 	size_t one = f->host.len + f->path.len + f->query.len + f->peer.len + f->id.len + 300;
 	size_t n = 0;
 
+	if (f->client->hearsay != NULL)
+		one += f->client->hearsay->len;
 	if (cert != NULL)
 		one += strlen(cert->subject) + strlen(cert->issuer) + strlen(cert->pem_urlencoded) +
 		       strlen(cert->serial);

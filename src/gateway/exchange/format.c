@@ -138,6 +138,30 @@ static const char *resumed(const struct client *client)
 	}
 }
 
+static struct value value_of_hearsay(enum format_variable variable, const struct hearsay *h)
+{
+	if (h == NULL)
+		return of_str(NULL);
+	switch (variable) {
+	case FORMAT_PROXY_ALPN:
+		return of_str(h->alpn);
+	case FORMAT_PROXY_AUTHORITY:
+		return of_str(h->authority);
+	case FORMAT_PROXY_ID:
+		return of_str(h->unique_id);
+	case FORMAT_PROXY_TLS_VERSION:
+		return of_str(h->tls_version);
+	case FORMAT_PROXY_CIPHER:
+		return of_str(h->cipher);
+	case FORMAT_PROXY_CLIENT_CN:
+		return of_str(h->common_name);
+	case FORMAT_PROXY_CLIENT_VERIFY:
+		return of_str(h->verify);
+	default:
+		return of_str(NULL);
+	}
+}
+
 static struct value value_of_client(enum format_variable variable, const struct client *client)
 {
 	switch (variable) {
@@ -160,7 +184,7 @@ static struct value value_of_client(enum format_variable variable, const struct 
 	case FORMAT_CLIENT_SUBJECT:
 		return of_str(client->cert != NULL ? client->cert->subject : NULL);
 	default:
-		return of_str(NULL);
+		return value_of_hearsay(variable, client->hearsay);
 	}
 }
 

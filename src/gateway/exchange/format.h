@@ -55,7 +55,14 @@ enum {
 	X(FORMAT_RESUMED, "resumed", "no, ticket, cache")                                          \
 	X(FORMAT_SNI, "sni", "the name in the ClientHello")                                        \
 	X(FORMAT_CLIENT_VERIFY, "client_verify", "NONE, SUCCESS, FAILED:reason")                   \
-	X(FORMAT_CLIENT_SUBJECT, "client_subject", "of the client's certificate")
+	X(FORMAT_CLIENT_SUBJECT, "client_subject", "of the client's certificate")                  \
+	X(FORMAT_PROXY_ALPN, "proxy_alpn", "this and the rest: by the PROXY header")               \
+	X(FORMAT_PROXY_AUTHORITY, "proxy_authority", "name that was asked for there")              \
+	X(FORMAT_PROXY_ID, "proxy_id", "the proxy's own, in hex if it is no text")                 \
+	X(FORMAT_PROXY_TLS_VERSION, "proxy_tls_version", "between client and proxy")               \
+	X(FORMAT_PROXY_CIPHER, "proxy_cipher", "likewise")                                         \
+	X(FORMAT_PROXY_CLIENT_CN, "proxy_client_cn", "of the client's certificate there")          \
+	X(FORMAT_PROXY_CLIENT_VERIFY, "proxy_client_verify", "NONE, SUCCESS, FAILED")
 
 enum format_variable {
 #define X(id, name, what) id,

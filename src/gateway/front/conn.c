@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "gateway/exchange/accesslog.h"
 #include "gateway/front/clients.h"
+#include "gateway/front/hearsay.h"
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
 #include "gateway/trusted.h"
@@ -131,6 +132,7 @@ static void gone_cb(struct later *later)
 
 	if (c->client.cert != NULL)
 		clientcert_free(c->client.cert);
+	hearsay_free(c->client.hearsay);
 	free(c);
 }
 
@@ -418,6 +420,10 @@ static void on_proxied(void *arg, enum reason why, const struct proxied_addresse
 	}
 	if (!said->local)
 		set_addresses(c, &said->from, &said->to);
+	if (said->has_tlvs && (c->client.hearsay = hearsay_new(&said->tlvs)) == NULL) {
+		conn_close(c, REASON_MEMORY);
+		return;
+	}
 	begin(c);
 }
 
