@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from bed import gateway as bed_gateway, wait
+from bed import client, gateway as bed_gateway, wait
 
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? '
                     r'(-?[0-9.eE+-]+|NaN|[+-]Inf)$')
@@ -135,6 +136,33 @@ def test_a_gateway_shows_its_figures(bed, gw, pki):
     assert status["key_servers"][0]["connected_workers"] == 2
     code, page = get(gw.admin, "/")
     assert code == 200 and "<h1>sslgw</h1>" in page and "<script" not in page and "http://" not in page
+
+
+PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
+
+
+@pytest.mark.long  # the package is large; metrics() asks for nearly as much each time
+@pytest.mark.skipif(not PROMTOOL, reason="promtool is missing: ./dev check --all unpacks it")
+def test_prometheus_finds_nothing_to_say_of_the_pages(bed, ctx):
+    dead = f"127.0.0.1:{wait.free_port()}"
+    check = {"path": "/", "interval": "100ms", "fall": 1, "rise": 1}
+    pools = [{"name": 'od"d \\ name', "health_check": check, "servers": [{"address": bed.backend().address}, {"address": dead}]},
+             {"name": "main", "servers": [{"address": dead, "weight": 0}, {"address": bed.backend().address}]}]
+    g = bed.gateway(bed.settings(pools=pools, admin={"address": "127.0.0.1:0"}))
+    with client.Client(g.port, ctx()) as c:
+        assert c.get("/").status == 200
+    admin = 'admin = { address = "127.0.0.1:0"; };\n'
+    services = [Service(bed, "sslgw-cachesvc", f'listen = [ "unix:{bed.folder}/cache.sock" ];\n{admin}'),
+                Service(bed, "sslgw-keysvc", f'listen = [ "unix:{bed.folder}/key.sock" ];\nkeys = [ "{bed.pki.leaf("k.example").key_file}" ];\n'
+                        f'cluster_secret_file = "{bed.folder}/epoch";\n{admin}')]
+    wait.until(lambda: f"server {dead} is down" in g.output(), 10, "the check")
+    for at in [admin_of(g), f"{bed.folder}/run/admin.sock", *(s.admin for s in services)]:
+        page = get(at, "/metrics")[1]
+        got = subprocess.run([PROMTOOL, "check", "metrics"], input=page, capture_output=True, text=True, timeout=60)
+        assert got.returncode == 0 and got.stdout + got.stderr == "", f"{at}: {got.stdout}{got.stderr}"
+    # It would say so.
+    got = subprocess.run([PROMTOOL, "check", "metrics"], input=page + page, capture_output=True, text=True, timeout=60)
+    assert got.returncode != 0
 
 
 def test_names_of_others_and_posts_are_refused(gw):
