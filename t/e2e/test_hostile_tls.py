@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bed import client, hello, http1, wait
+from bed import client, hello, http1, sealed, wait
 from bed.hello import Raw, record, records
 
 
@@ -249,6 +249,56 @@ def test_a_flood_of_key_updates_within_a_body_ends_the_connection(gw):
                        shown=lambda: gw.counter("sslgw_requests_open") == 1)
     assert ended, f"{out.count(b'KEYUPDATE')} key updates were taken"
     wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the request's end")
+
+
+# Of no data; of padding alone; alerts that warn of nothing.
+EMPTY = {"1.2": ("1.2", {}), "1.3": ("1.3", {}), "padding": ("1.3", {"padding": 1}), "much padding": ("1.3", {"padding": 16000}),
+         "1.2 alerts": ("1.2", {"data": b"\1\x5a", "kind": sealed.ALERT}), "1.3 alerts": ("1.3", {"data": b"\1\x5a", "kind": sealed.ALERT})}
+
+
+def takes_a_flood(port, version, what, before):
+    """Is the connection there after thousands of such records, with nothing in between?"""
+    with sealed.Sealed(port, version, timeout=6) as s:
+        s.send(s.record(before))
+        try:
+            for _ in range(100):
+                s.send(*[s.record(**what) for _ in range(20)])
+            s.send(s.record(b"x" * 10 if before else b"GET / HTTP/1.0\r\n\r\n"))
+            return bool(s.recv(1))
+        except OSError:
+            return False
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["idle", "within a body"])
+@pytest.mark.parametrize("what", EMPTY)
+def test_a_flood_of_empty_data_ends_the_connection(gw, what, within):
+    version, record_ = EMPTY[what]
+    before = http1.request("POST", fields=[("Content-Length", "10")]) if within else b""
+    assert not takes_a_flood(gw.port, version, record_, before)
+
+
+@pytest.mark.parametrize("what", [w for w in EMPTY if "alerts" not in w])
+def test_a_few_empty_records_are_taken(gw, what):
+    version, record_ = EMPTY[what]
+    with sealed.Sealed(gw.port, version) as s:
+        for at in (b"GET / HTTP/1.1\r\n", b"Host: localhost\r\n\r\n"):
+            s.send(*[s.record(**record_) for _ in range(5)], s.record(at))
+        assert s.reader.answer().status == 200
+
+
+def test_a_server_that_does_not_count_takes_a_flood_of_empty_data(gw, pki):
+    """Counter-proof: GnuTLS does not in TLS 1.3."""
+    leaf, port = pki.leaf("localhost", kind="ec"), wait.free_port()
+    p = subprocess.Popen(["gnutls-serv", "--http", "--quiet", "--x509certfile", leaf.chain_file, "--x509keyfile", leaf.key_file,
+                          "-p", str(port), "--priority", "NORMAL:-CIPHER-ALL:+AES-128-GCM"],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        wait.until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, 10, "gnutls-serv answers")
+        for what in ("1.3", "padding", "much padding"):
+            assert takes_a_flood(port, *EMPTY[what], b""), what
+    finally:
+        p.kill()
+        p.wait()
 
 
 @pytest.mark.parametrize("records_n", [1, 5, 400])
