@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-from bed import client, pki as pki_module  # noqa: E402
+from bed import client, naive, pki as pki_module  # noqa: E402
 from bed.world import Bed  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -19,9 +19,12 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the long tests too")
+    parser.addoption("--naive", action="store_true", help="of what bed/naive.py starts in place of the gateway and its services")
 
 
 def pytest_configure(config):
+    if config.getoption("--naive"):  # before a test takes them from their modules
+        naive.put_in_place()
     config.addinivalue_line("markers", "long: only with --all")
     config.addinivalue_line("markers", "root: reads other users' processes")
     config.addinivalue_line("markers", "plain: figures of memory or time that a sanitizer's build cannot show")

@@ -183,6 +183,7 @@ def test_no_name_is_used_as_a_path(bed, authority, site_keys):
         for name in names:
             answer = c.ask(kl.custom(1, "sslgw/epoch-keys", name))
             assert answer.error or len(answer.payload) < 4096  # a group's own keys at most: a name is only hashed
+            assert b"PRIVATE KEY" not in answer.payload and b"root:" not in answer.payload
             assert c.ask(kl.custom(2, "sslgw/" + name.decode())).error == kl.E_OPCODE
             assert c.ask(kl.operation(3, 0x15, os.urandom(32), name[:20].ljust(20, b"\0"))).error in (kl.E_NO_KEY, kl.E_OPCODE)
             assert c.ask(kl.custom(4, "sslgw/chains", key=name[:20].ljust(20, b"\0"))).error == kl.E_NO_KEY

@@ -173,6 +173,29 @@ def test_a_refused_upgrade_stays_http(bed, ctx):
     assert len(back.connections) == 1
 
 
+def test_what_follows_a_refused_upgrade_is_a_request_as_any_other(bed, ctx):
+    """Nothing that is sent early comes through before the switch; and where there is none, it is a request: what it
+    forges is taken out."""
+    early = []
+
+    def script(connection):
+        while (seen := connection.request()) is not None:
+            if seen.target == "/tunnel":
+                connection.sock.settimeout(0.2)
+                early.append(connection.reader.rest + connection.recv(65536))
+                connection.sock.settimeout(None)
+            connection.send(b"HTTP/1.1 404 Not here\r\nContent-Length: 0\r\n\r\n")
+    back = bed.backend(script=script)
+    gw = bed.gateway(bed.settings(back, workers=1))
+    with client.Client(gw.port, ctx()) as c:
+        c.send(http1.request("GET", "/tunnel", "localhost", UPGRADE)
+               + http1.request("GET", "/early", fields=[("X-SSL-Client-Verify", "SUCCESS"), ("X-Forwarded-For", "192.0.2.1")]))
+        assert c.reader.answer().status == 404 and c.reader.answer().status == 404
+    assert early == [b""]
+    assert back.seen[-1].target == "/early"
+    assert back.seen[-1].get("X-SSL-Client-Verify") == "NONE" and back.seen[-1].get("X-Forwarded-For") == "127.0.0.1"
+
+
 @pytest.mark.parametrize("fields,reply", [
     ([], SWITCH),
     ([("Connection", "upgrade"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")], SWITCH.replace(b"echo/1", b"h2c")),

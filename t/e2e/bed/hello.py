@@ -7,6 +7,7 @@ import struct
 ILLEGAL_PARAMETER, DECODE_ERROR, UNEXPECTED_MESSAGE, UNRECOGNIZED_NAME = 47, 50, 10, 112
 HANDSHAKE_FAILURE, PROTOCOL_VERSION, RECORD_OVERFLOW = 40, 70, 22
 RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+SIGNATURES = bytes.fromhex("000c040308040401050308050501")  # no library offers just these
 X25519, P256, P384 = 0x001D, 0x0017, 0x0018
 
 
@@ -49,7 +50,7 @@ def hello(name="localhost", *, random=None, session=b"", groups=(X25519, P256, P
         ext = names
     ext += extension(10, u16(b"".join(struct.pack("!H", g) for g in groups)))
     ext += extension(11, u8(b"\0"))
-    ext += extension(13, u16(bytes.fromhex("040308040401050308050501")))
+    ext += extension(13, SIGNATURES)
     ext += extension(23, b"")
     if alpn:
         ext += extension(16, u16(b"".join(u8(a) for a in alpn)))
