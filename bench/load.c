@@ -87,6 +87,7 @@ static void usage(void)
 	      "  [--tls 12|13] [--cert rsa|ecdsa] [--connections N] [--seconds S] [--rate R]\n"
 	      "  [--warm N] [--path /BYTES] [--post BYTES] [--name HOST] [--groups LIST] "
 	      "[--patience S]\n"
+	      "  [--ca FILE] [--each FILE]\n"
 	      "  [--names N] [--paths N]: of the numbers that stand for ### in the name, the "
 	      "path\n",
 	    stderr);
@@ -119,7 +120,8 @@ static void options_read(struct options *o, int argc, char **argv)
 		{ "connections", 1, 0, 'n' }, { "seconds", 1, 0, 's' }, { "rate", 1, 0, 'R' },
 		{ "warm", 1, 0, 'w' }, { "path", 1, 0, 'P' }, { "post", 1, 0, 'b' },
 		{ "name", 1, 0, 'N' }, { "groups", 1, 0, 'g' }, { "patience", 1, 0, 'T' },
-		{ "names", 1, 0, 'M' }, { "paths", 1, 0, 'O' }, { 0, 0, 0, 0 } };
+		{ "names", 1, 0, 'M' }, { "paths", 1, 0, 'O' }, { "ca", 1, 0, 'C' },
+		{ "each", 1, 0, 'e' }, { 0, 0, 0, 0 } };
 	int c;
 
 	*o = (struct options){ .tls = 13,
@@ -180,6 +182,12 @@ static void options_read(struct options *o, int argc, char **argv)
 		case 'O':
 			o->paths = atol(optarg);
 			break;
+		case 'C':
+			o->ca = optarg;
+			break;
+		case 'e':
+			o->each = optarg;
+			break;
 		default:
 			usage();
 		}
@@ -208,7 +216,9 @@ static SSL_CTX *ctx_new(const struct options *o)
 	    SSL_CTX_set1_groups_list(ctx, o->groups) != 1)
 		errx(2, "TLS: %s", ERR_error_string(ERR_get_error(), NULL));
 	/* Throw-away certificates; the figure is of the front, not of this client's checks. */
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_verify(ctx, o->ca != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	if (o->ca != NULL && SSL_CTX_load_verify_locations(ctx, o->ca, NULL) != 1)
+		errx(2, "%s: %s", o->ca, ERR_error_string(ERR_get_error(), NULL));
 	if (o->resume == RESUME_ID && o->tls == 12)
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -399,6 +409,8 @@ int main(int argc, char **argv)
 	options_read(&l.options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	more_descriptors();
+	if (l.options.each != NULL && (l.each = fopen(l.options.each, "we")) == NULL)
+		err(2, "%s", l.options.each);
 	l.ctx = ctx_new(&l.options);
 	request_new(&l);
 	visits_new(&l);
@@ -421,6 +433,8 @@ int main(int argc, char **argv)
 		else
 			closed_loop(&l);
 	}
+	if (l.each != NULL && fclose(l.each) != 0)
+		err(2, "%s", l.options.each);
 	report(&l, cpu_seconds() - cpu);
 	_exit(l.failed > 0 && l.done == 0);
 }

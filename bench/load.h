@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { LOAD_PORTS_MAX = 32, LOAD_BLOCK = 256 * 1024, REPLY_HEAD_MAX = 8192 };
 
@@ -36,6 +37,8 @@ struct options {
 	const char *path, *name, *groups;
 	long post; /* bytes of a request's body; 0: GET */
 	double patience; /* seconds that an operation may take */
+	const char *ca; /* certificates are checked against this file; NULL: not at all */
+	const char *each; /* each operation is told in this file; NULL: in none */
 	long names, paths; /* how many, by number; 0: the one */
 };
 
@@ -77,6 +80,7 @@ struct visit {
 	int fd, number, warm_left;
 	enum visit_state state;
 	bool busy; /* in an operation */
+	bool resumed; /* its handshake */
 	SSL *ssl;
 	SSL_SESSION *session; /* the newest */
 	double due, began, answered; /* seconds; due is when it should have begun */
@@ -103,6 +107,7 @@ struct load {
 	    warm_failed;
 	int64_t bytes;
 	char error[160]; /* the first */
+	FILE *each; /* a line an operation: when it was due, seconds it took, resumed, good */
 };
 
 double load_now(void);

@@ -41,6 +41,9 @@ void visit_end(struct visit *v, bool good)
 	double now = load_now();
 
 	v->busy = false;
+	if (l->each != NULL && l->measuring)
+		fprintf(l->each, "%.6f %.6f %d %d\n", v->due,
+		    (v->answered > 0 ? v->answered : now) - v->due, v->resumed, good);
 	if (!l->measuring) {
 		if (!good) {
 			if (++l->warm_failed > 20 + 4L * l->options.connections)
@@ -148,9 +151,10 @@ static bool step_handshake(struct visit *v)
 		visit_end(v, false);
 		return false;
 	}
+	v->resumed = SSL_session_reused(v->ssl);
 	if (l->measuring) {
 		l->handshakes++;
-		l->resumed += SSL_session_reused(v->ssl);
+		l->resumed += v->resumed;
 	}
 	if (l->options.op == OP_HANDSHAKE) {
 		v->answered = load_now();
@@ -298,6 +302,7 @@ void visit_begin(struct visit *v, double due)
 	v->due = due;
 	v->began = load_now();
 	v->answered = 0;
+	v->resumed = false;
 	v->busy = true;
 	if (l->measuring)
 		l->started++;

@@ -402,40 +402,45 @@ static int serve(
 	return rc == 0 ? 0 : EXIT_RUNTIME;
 }
 
+/* With a configuration that reads well, which is given away. */
+static int run_conf(struct keysvc_main *m, struct inherited *inherited, int channel, enum mode mode)
+{
+	struct standalone alone = { NULL, NULL, NULL, NULL };
+	const struct conf_option *options;
+	int rc = 0;
+	size_t n;
+
+	if (mode == MODE_SHOW) {
+		options = keysvc_conf_options(&n);
+		conf_dump(stdout, options, n, m->conf);
+	} else if (mode == MODE_SERVE) {
+		confine_lock();
+	}
+	if (mode != MODE_SHOW && channel == -1 && standalone_read(&alone, m->conf) == -1)
+		rc = EXIT_CONFIG;
+	else if (mode == MODE_SERVE)
+		return serve(m, inherited, channel, &alone);
+	else if (mode == MODE_TEST)
+		printf("%s: good, %zu keys\n", m->file, keystore_n(alone.keys));
+	standalone_clear(&alone);
+	keysvc_conf_free(m->conf);
+	return rc;
+}
+
 static int run(const char *file, enum mode mode)
 {
 	struct keysvc_main m = { .file = file };
 	struct inherited *inherited = calloc(1, sizeof(*inherited));
-	const struct conf_option *options;
-	struct standalone alone = { NULL, NULL, NULL, NULL };
-	int channel, rc;
-	size_t n;
+	int channel, rc = EXIT_CONFIG;
 
 	if (inherited == NULL)
 		fatal(EXIT_RUNTIME, "no memory");
 	inherited_load(inherited);
 	channel = inherited_take(inherited, "channel");
-	if ((m.conf = read_conf(file, channel != -1)) == NULL)
-		return EXIT_CONFIG;
-	if (mode == MODE_SHOW) {
-		options = keysvc_conf_options(&n);
-		conf_dump(stdout, options, n, m.conf);
-		return 0;
-	}
-	if (mode == MODE_SERVE)
-		confine_lock();
-	if (channel == -1 && standalone_read(&alone, m.conf) == -1)
-		return EXIT_CONFIG;
-	if (mode == MODE_TEST) {
-		printf("%s: good, %zu keys\n", file, keystore_n(alone.keys));
-		standalone_clear(&alone);
-		keysvc_conf_free(m.conf);
-		free(inherited);
-		return 0;
-	}
 	if (channel != -1)
 		setproctitle("-sslgw-keysvc: embedded");
-	rc = serve(&m, inherited, channel, &alone);
+	if ((m.conf = read_conf(file, channel != -1)) != NULL)
+		rc = run_conf(&m, inherited, channel, mode);
 	free(inherited);
 	return rc;
 }

@@ -2,6 +2,7 @@
 SSLGW_BUILD (plain; default ../../build), SSLGW_ASAN (sanitizers), SSLGW_FAULTS (counter-proofs)."""
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
@@ -25,6 +26,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--naive"):  # before a test takes them from their modules
         naive.put_in_place()
+    # What a shell starts in the background ignores it, and so would all that we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: only with --all")
     config.addinivalue_line("markers", "root: reads other users' processes")
     config.addinivalue_line("markers", "plain: figures of memory or time that a sanitizer's build cannot show")

@@ -67,31 +67,26 @@ def is_well(farm, ctx):
     wait.until(well, 10, "all is well", every=0.1)
 
 
-def share_wanted(load, before):
-    """99 %; but a look-up has 20 ms, and where a calm time needs as long, so little is not to be seen."""
-    return 0.99 if load.resumed_share(*before) == 1 and load.p99(*before) < 0.04 else 0.8
-
-
 def during(load, seconds):
     """(begin, end) of so long a time under the load."""
     begin = time.monotonic()
-    wait.holds(lambda: all(p.poll() is None for p in load.running), seconds, "the load runs", every=0.1)
+    wait.holds(load.runs, seconds, "the load runs", every=0.1)
     return begin, time.monotonic()
 
 
-RATES = [pytest.param(30, 1, 1, id="30 each a second"),
-         pytest.param(150, 10, 2, id="150 each a second", marks=[pytest.mark.long, pytest.mark.plain])]
+RATES = [pytest.param(30, 1, id="30 each a second"),
+         pytest.param(150, 10, id="150 each a second", marks=[pytest.mark.long, pytest.mark.plain])]
 
 
-@pytest.mark.parametrize("rate, seconds, processes", RATES)
+@pytest.mark.parametrize("rate, seconds", RATES)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("service", ["keys", "caches"])
-def test_one_of_two_servers_fails_and_nobody_notices(whole, pki, ctx, service, fault, rate, seconds, processes):
+def test_one_of_two_servers_fails_and_nobody_notices(whole, build, pki, ctx, service, fault, rate, seconds):
     """So many full and as many resumed handshakes, each with a request: none fails, those who come back resume, and
     soon it takes no longer than before."""
     is_well(whole, ctx)
     part, way = (whole.keys[0], whole.key_ways[0]) if service == "keys" else (whole.caches[0], whole.cache_ways[0])
-    with Load([g.port for g in whole.gateways], pki.ca.chain_file, rate, processes=processes) as load:
+    with Load(build, [g.port for g in whole.gateways], pki.ca.chain_file, rate, 2 * seconds + SETTLED + 1.5) as load:
         before = during(load, seconds)
         begin = time.monotonic()
         spoil(part, way, fault)
@@ -102,8 +97,8 @@ def test_one_of_two_servers_fails_and_nobody_notices(whole, pki, ctx, service, f
     share, normal, then = load.resumed_share(), load.p99(*before), load.p99(*after)
     told = f"{len(load.all)} handshakes, resumed {share:.3f}, p99 {normal * 1e3:.1f} ms before, {then * 1e3:.1f} ms after"
     print(told)
-    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.failed[:5]}"
-    assert share >= share_wanted(load, before), told
+    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.errors}"
+    assert share >= 0.99, told
     assert then <= max(1.5 * normal, normal + 0.05), told
     assert max(h.took for h in load.all) < 3
 
@@ -173,11 +168,11 @@ def test_without_caches_handshakes_are_full(whole, ctx):
 
 
 @pytest.mark.plain
-def test_a_crowd_of_strangers_at_all_services_disturbs_no_handshake(whole, pki, ctx):
+def test_a_crowd_of_strangers_at_all_services_disturbs_no_handshake(whole, build, pki, ctx):
     is_well(whole, ctx)
     services = (*whole.keys, *whole.caches)
     before = {p.name: proc.rss_kib(p.pid) for p in services}
-    with Load([g.port for g in whole.gateways], pki.ca.chain_file, 30) as load:
+    with Load(build, [g.port for g in whole.gateways], pki.ca.chain_file, 30, 6) as load:
         during(load, 1)
         ports = [p.settings["listen"][0].rpartition(":")[2] for p in services]
         with subprocess.Popen([sys.executable, strangers.__file__, "500", *ports], stdin=subprocess.PIPE,
@@ -188,22 +183,22 @@ def test_a_crowd_of_strangers_at_all_services_disturbs_no_handshake(whole, pki, 
                 assert proc.rss_kib(part.pid) < before[part.name] + 32 * 1024, f"{part.name} has grown"
             crowd.stdin.close()
         during(load, 1)
-    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.failed[:5]}"
+    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.errors}"
     is_well(whole, ctx)  # and all resume
 
 
-def test_a_reload_takes_other_servers_and_a_renewed_identity(whole, pki, ctx):
+def test_a_reload_takes_other_servers_and_a_renewed_identity(whole, build, pki, ctx):
     is_well(whole, ctx)
     gateway = whole.gateways[0]
     former = dict(gateway.settings)
-    with Load([g.port for g in whole.gateways], pki.ca.chain_file, 30) as load:
+    with Load(build, [g.port for g in whole.gateways], pki.ca.chain_file, 30, 6) as load:
         whole.ids.run("issue", whole.ids.folder, "gw1", "--role", "gateway", "--force")
         gateway.write({**former, "key_service": {**former["key_service"], "servers": former["key_service"]["servers"][1:]}})
         gateway.process.send_signal(signal.SIGHUP)
         wait.until(lambda: "reload done" in gateway.output(), 20, "the reload")
         whole.keys[0].kill()
         during(load, 1.5)
-    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.failed[:5]}"
+    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.errors}"
     mend(whole.keys[0], whole.key_ways[0])
     gateway.write(former)
     gateway.process.send_signal(signal.SIGHUP)

@@ -482,7 +482,8 @@ def test_hostile_peers_neither_stop_nor_grow_it(service, ids, site_keys):
         halves.append(c)
     with Client(service.port, ids["gw1"]) as c:
         assert c.ask(question).error == 0
-    assert proc.rss_kib(service.pid) < before + 16384, "a length that is announced takes memory"
+    if "asan" not in service.program:  # which keeps what was freed
+        assert proc.rss_kib(service.pid) < before + 16384, "a length that is announced takes memory"
     for c in (*plain, *halves):
         c.socket.close()
     with Client(service.port, ids["gw1"]) as c:
@@ -507,7 +508,8 @@ def test_a_peer_that_never_reads_is_held_back_then_closed(service, ids):
             return True
     wait.until(flood, 20, "the close of a connection whose answers are not read", every=0.05)
     assert sent < 64 << 20
-    assert proc.rss_kib(service.pid) < before + 16384
+    if "asan" not in service.program:
+        assert proc.rss_kib(service.pid) < before + 16384
     with Client(service.port, ids["gw2"]) as other:
         assert other.ping()
 

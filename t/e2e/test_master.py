@@ -1,5 +1,6 @@
 """The master and its family as an operator treats them: signals in every phase, processes that are ended,
 stopped and removed from under it, reloads in the wrong moment, limits that are too low."""
+import contextlib
 import os
 import re
 import resource
@@ -311,10 +312,12 @@ def test_a_refused_reload_with_more_workers_resets_nobody(bed, ctx):
 def test_a_worker_killed_while_workers_become_fewer_does_not_come_back(bed, ctx):
     back = bed.backend()
     gw = bed.gateway(bed.settings(back, workers=4))
+    surplus = [gw.worker(slot) for slot in (3, 2)]
     gw.write(bed.settings(back, workers=2))
     os.kill(gw.pid, signal.SIGHUP)
-    for slot in (3, 2):
-        os.kill(gw.worker(slot), signal.SIGKILL)
+    for pid in surplus:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     wait.until(lambda: "reload done" in gw.output() and settled(gw), 15, "two workers")
     wait.holds(lambda: len(gw.workers()) == 2, 2, "two workers")
     assert serves(gw, ctx, 16)
@@ -326,7 +329,8 @@ def test_workers_killed_in_the_middle_of_reloads_are_replaced(bed, ctx):
     for n in range(6):
         os.kill(gw.pid, signal.SIGHUP)
         now = wait.until(gw.workers, 5, "a worker")
-        os.kill(now[n % len(now)], signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(now[n % len(now)], signal.SIGKILL)
         wait.until(lambda: any(w for w in gw.workers()), 5, "a worker")
     calm(gw, 3)
     assert serves(gw, ctx, 16) and zombies(gw) == []

@@ -2,8 +2,9 @@
  * sessioncache.h: sealed sessions in the session-cache servers, over RESP (our own, Redis, Valkey).
  * Each name ranks the servers in an order of its own; an entry lies at the first few of them
  * (copies). A lookup asks the first, and the next one when that says no, is out, or is silent for
- * longer than usual; a copy that was missing is written back. Servers that are down or slow are an answer, not an error: SESSIONCACHE_DOWN,
- * at the latest after SESSIONCACHE_MS. A callback comes once, never inside the call.
+ * longer than usual; a copy that was missing is written back. Servers that are down or slow are an
+ * answer, not an error: SESSIONCACHE_DOWN, at the latest after SESSIONCACHE_MS. A callback comes
+ * once, never inside the call.
  */
 #ifndef GATEWAY_CLUSTER_SESSIONCACHE_H
 #define GATEWAY_CLUSTER_SESSIONCACHE_H
@@ -16,7 +17,9 @@
 #include "net/loop.h"
 
 enum {
-	SESSIONCACHE_MS = 20,
+	/* Less than a full handshake costs a busy machine, and more than such a one lets a healthy
+	 * server wait; the hedge is what keeps a slow server from being felt. */
+	SESSIONCACHE_MS = 100,
 	SESSIONCACHE_HEDGE_MIN_MS =
 	    2, /* until the next server is asked too, at least and at most */
 	SESSIONCACHE_HEDGE_MAX_MS = 10,

@@ -1,51 +1,49 @@
-#!/usr/bin/python3
-"""load.py: visitors at a given rate, in a process of their own. Each makes a full handshake and a request at one
-gateway, and then comes back with its session to the next one. Started by Load; told by its arguments (JSON); it ends
-when its standard input does, and prints what came of each handshake: [when, seconds, came back, resumed, error]."""
-import itertools
+"""load.py: clients at a given rate, from the bench's own generator: half of them new, with full handshakes, half of them
+back with a session that another gateway made; over TLS 1.3 with tickets and 1.2 with session ids; a request each."""
 import json
-import os
 import subprocess
-import sys
-import threading
-import time
+import tempfile
 
-if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from bed import client, wait  # noqa: E402
-
-THREADS = 6
+KINDS = [(tls, resume) for tls in ("13", "12") for resume in ("none", "id")]
+GIVEN_UP = 10.0  # seconds; then an operation counts as failed
 
 
 class Load:
-    """with Load(...) as load: ...; then the handshakes are in load.all."""
+    """with Load(...) as load: ...; it goes on for `seconds`, and then what came of each handshake is in load.all."""
 
-    def __init__(self, ports, ca_file, rate, hosts=("localhost", "stateful.localhost"), processes=1):
-        self.words = json.dumps({"ports": ports, "ca": ca_file, "rate": rate / processes, "hosts": hosts})
-        self.processes, self.running, self.all = processes, [], []
+    def __init__(self, build, ports, ca_file, rate, seconds, hosts=("localhost", "stateful.localhost")):
+        subprocess.run(["make", "-s", "-C", build, "bench/load"], check=True, stdout=subprocess.DEVNULL)
+        self.folder = tempfile.TemporaryDirectory(prefix="sslgw-load.")
+        self.lanes = [Lane(f"{self.folder.name}/{n}", resume != "none", [
+            f"{build}/bench/load", "--op", "fetch", "--tls", tls, "--resume", resume, "--name", host, "--ca", ca_file,
+            "--ports", ",".join(map(str, ports)), "--rate", str(2 * rate / len(KINDS) / len(hosts)), "--path", "/",
+            "--connections", "200" if resume == "none" else "24", "--warm", "0" if resume == "none" else "1",
+            "--patience", str(GIVEN_UP), "--seconds", str(seconds)])
+            for n, ((tls, resume), host) in enumerate((k, h) for k in KINDS for h in hosts)]
+        self.all, self.errors = [], []
 
     def __enter__(self):
-        self.running = [subprocess.Popen([sys.executable, __file__, self.words], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, text=True) for _ in range(self.processes)]
-        for p in self.running:
-            assert p.stdout.readline() == "runs\n"
+        for lane in self.lanes:
+            lane.start()
+        for lane in self.lanes:
+            lane.go()
         return self
 
-    def __exit__(self, *_):
-        for p in self.running:
-            p.stdin.close()
-        for p in self.running:
-            self.all += [Handshake(*h) for h in json.loads(p.stdout.read() or "[]")]
-            p.stdout.close()
-            p.wait(30)
+    def __exit__(self, kind, *_):
+        for lane in self.lanes:
+            self.all += lane.end(kind is not None)
+            self.errors += lane.errors
+        self.folder.cleanup()
+
+    def runs(self):
+        return all(lane.process.poll() is None for lane in self.lanes)
 
     @property
     def failed(self):
-        return [h for h in self.all if h.error]
+        return [h for h in self.all if not h.good]
 
     def resumed_share(self, begin=0.0, end=1e9):
-        back = [h for h in self.all if h.came_back and not h.error and begin <= h.when < end]
+        back = [h for h in self.all if h.came_back and h.good and begin <= h.when < end]
         return sum(h.resumed for h in back) / len(back)
 
     def p99(self, begin, end):
@@ -55,53 +53,35 @@ class Load:
 
 
 class Handshake:
-    def __init__(self, when, took, came_back, resumed, error):
-        self.when, self.took, self.came_back, self.resumed, self.error = when, took, came_back, resumed, error
-
-    def __repr__(self):
-        return f"<{'came back' if self.came_back else 'new'}, {self.took:.3f} s, {self.error}>"
-
-
-# ---- the process
-
-def visits(given, number, out, over):
-    class Roots:  # what client.context asks of a Pki
-        class ca:
-            chain_file = given["ca"]
-    contexts = [client.context(Roots, version="1.3"), client.context(Roots, version="1.2", tickets=False)]
-    ports = itertools.cycle(given["ports"])
-    began, pace = time.monotonic() + number / given["rate"], THREADS / given["rate"]
-    for n in itertools.count():
-        if over.wait(max(0.0, began + n * pace - time.monotonic())):
-            return
-        ctx, host, session = contexts[n % 2], given["hosts"][n // 2 % len(given["hosts"])], None
-        next(ports)
-        for back in (False, True):
-            at, resumed, error = time.monotonic(), False, ""
-            try:
-                got, facts, session = client.get(next(ports), ctx, sni=host, session=session)
-                assert got.status == 200, got.status
-                resumed = facts[2]
-            except (OSError, AssertionError, EOFError) as e:
-                session, error = None, f"{host}: {e!r}"
-            out.append([at, time.monotonic() - at, back, resumed, error])
-            if error:
-                break
+    def __init__(self, came_back, line):
+        when, took, resumed, good = line.split()
+        self.came_back, self.when, self.took = came_back, float(when), float(took)
+        self.resumed, self.good = resumed == "1", good == "1"
 
 
-def main():
-    given, out, over = json.loads(sys.argv[1]), [], threading.Event()
-    threads = [threading.Thread(target=visits, args=(given, n, out, over), daemon=True) for n in range(THREADS)]
-    for t in threads:
-        t.start()
-    wait.until(lambda: len(out) > 4, 20, "the load runs")
-    print("runs", flush=True)
-    sys.stdin.read()
-    over.set()
-    for t in threads:
-        t.join(20)
-    print(json.dumps(out))
+class Lane:
+    """One generator. Its clock is the monotonic one, as ours."""
 
+    def __init__(self, each, come_back, argv):
+        self.each, self.come_back, self.argv, self.errors = each, come_back, [*argv, "--each", each], []
 
-if __name__ == "__main__":
-    main()
+    def start(self):
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def go(self):
+        said = self.process.stdout.readline()
+        assert said == "READY\n", f"{said}{self.process.stderr.read()}"
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def end(self, early):
+        if early:
+            self.process.kill()
+        out, err = self.process.communicate(timeout=60)
+        if early:
+            return []
+        told = json.loads(out)
+        self.errors = [told["error"]] if told["error"] else []
+        assert told["ops"] + told["errors"] > 0, err
+        with open(self.each, encoding="ascii") as f:
+            return [Handshake(self.come_back, line) for line in f]
