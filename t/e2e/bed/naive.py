@@ -89,6 +89,32 @@ class Lines:
         return out
 
 
+class Outbox:
+    """A socket that never blocks who writes: what a client does not read piles up here."""
+
+    def __init__(self, sock):
+        self.sock, self.owed = sock, bytearray()
+
+    def sendall(self, data):
+        self.owed += data
+        self.sock.setblocking(False)
+        try:
+            while self.owed:
+                del self.owed[:self.sock.send(bytes(self.owed[:16384]))]
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            pass
+        self.sock.setblocking(True)
+
+    def recv(self, n):
+        while self.owed and not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
+            readable, writable, _ = select.select([self.sock], [self.sock], [])
+            if writable:
+                self.sendall(b"")
+            if readable:
+                break
+        return self.sock.recv(n)
+
+
 def named(lines):
     return {name.strip().lower(): value.strip() for name, _, value in (x.partition(b":") for x in lines)}
 
@@ -248,6 +274,7 @@ class Proxy:
 
     # ---- HTTP
     def talk(self, sock, peer, mode):
+        sock = Outbox(sock)
         reader = Lines(sock)
         while True:
             batch = []  # all that has come, at once
@@ -285,6 +312,7 @@ class Proxy:
     def ask(self, r, reader, peer):
         """Sends the request to the server of the longest route that its bytes begin with, or to the one that it names."""
         sock = reader.sock
+        tls = sock.sock if isinstance(sock.sock, ssl.SSLSocket) else None
         host = r.fields.get(b"host", b"")
         if r.target.startswith(b"http://"):
             host = r.target[7:].partition(b"/")[0]
@@ -302,10 +330,10 @@ class Proxy:
         lines = [x for x in r.lines if x.partition(b":")[0].strip().lower() not in (*OWN, b"x-forwarded-for")]
         forwarded = b", ".join(x for x in (r.fields.get(b"x-forwarded-for"), peer) if x)
         lines += [b"X-Forwarded-For: " + forwarded + b"\r\n", b"X-Forwarded-Proto: https\r\n"]
-        if isinstance(sock, ssl.SSLSocket):
-            lines += [b"X-SSL-Protocol: " + sock.version().encode() + b"\r\n"]
-            if sock.getpeercert():
-                name = ",".join(f"{k}={v}" for part in sock.getpeercert()["subject"] for k, v in part)
+        if tls:
+            lines += [b"X-SSL-Protocol: " + tls.version().encode() + b"\r\n"]
+            if tls.getpeercert():
+                name = ",".join(f"{k}={v}" for part in tls.getpeercert()["subject"] for k, v in part)
                 lines += [b"X-SSL-Client-Verify: SUCCESS\r\n", b"X-SSL-Client-S-DN: " + name.encode() + b"\r\n"]
         gone = [x.strip().lower() for x in r.fields.get(b"connection", b"").split(b",") if x.strip().lower() not in (b"upgrade", b"host")]
         lines = [x for x in lines if x.partition(b":")[0].strip().lower() not in gone]
@@ -341,8 +369,9 @@ class Proxy:
             self.idle[server.of].append(server)
         return None
 
-    def tunnel(self, sock, rest, server):
+    def tunnel(self, client_, rest, server):
         """Whatever it is from now on."""
+        sock = client_.sock
         server.sock.sendall(rest)
         sock.sendall(server.rest)
         while True:
