@@ -481,9 +481,12 @@ def test_half_of_the_servers_die_and_come_back_under_load(bed, ctx, seconds, rat
         for b in backs:
             b.stop()
     assert not failed, f"{len(failed)} failed, {failed[:5]}; served {dict(done)}"
+    made = sum(done.values()) / seconds
+    print(f"{made:.0f} requests a second while half of the servers died and came back: {dict(done)}, {len(failed)} failed")
     posts = collections.Counter()
     for b in backs:
         with open(b.file, encoding="ascii") as f:
             posts.update(f.read().split())
-    assert done["GET"] > seconds * rate and len(posts) >= done["POST"] > 0
+    assert made > 0.8 * rate * clients, f"{made:.0f} requests a second are not the load that was meant"
+    assert len(posts) >= done["POST"] > 0.15 * made * seconds
     assert [p for p, n in posts.items() if n > 1] == []
