@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -125,6 +127,20 @@ int key_spki_sha256(const EVP_PKEY *key, uint8_t digest[static 32])
 	SHA256(der, (size_t)len, digest);
 	OPENSSL_free(der);
 	return 0;
+}
+
+int key_modulus_sha256(const EVP_PKEY *pkey, uint8_t digest[static 32])
+{
+	BIGNUM *n = NULL;
+	char *hex = NULL;
+	size_t digest_len = 0;
+	int ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+		 (hex = BN_bn2hex(n)) != NULL &&
+		 EVP_Q_digest(NULL, "SHA2-256", NULL, hex, strlen(hex), digest, &digest_len) == 1;
+
+	OPENSSL_free(hex);
+	BN_free(n);
+	return ok ? 0 : -1;
 }
 
 /* ---- files */

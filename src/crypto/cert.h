@@ -23,6 +23,9 @@ const char *key_type_refusal(const EVP_PKEY *);
 int key_ski(const EVP_PKEY *, uint8_t ski[static CERT_SKI_LEN]) __attribute__((warn_unused_result));
 int key_spki_sha256(const EVP_PKEY *, uint8_t digest[static 32])
     __attribute__((warn_unused_result));
+/* Of an RSA key's modulus in upper-case hex, as Keyless servers name keys (tag 01). -1: none, too. */
+int key_modulus_sha256(const EVP_PKEY *, uint8_t digest[static 32])
+    __attribute__((warn_unused_result));
 
 struct cert_chain {
 	X509 *leaf; /* owned */

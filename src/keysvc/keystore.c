@@ -4,8 +4,6 @@
 #include "keysvc/keystore.h"
 
 #include <assert.h>
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,20 +29,6 @@ struct keystore {
 	bool sealed;
 };
 
-static int modulus_digest(const EVP_PKEY *pkey, uint8_t digest[static 32])
-{
-	BIGNUM *n = NULL;
-	char *hex = NULL;
-	size_t digest_len = 0;
-	int ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
-		 (hex = BN_bn2hex(n)) != NULL &&
-		 EVP_Q_digest(NULL, "SHA2-256", NULL, hex, strlen(hex), digest, &digest_len) == 1;
-
-	OPENSSL_free(hex);
-	BN_free(n);
-	return ok ? 0 : -1;
-}
-
 struct key *key_new(EVP_PKEY *pkey, const char *name, char *why, size_t size)
 {
 	struct key *key = calloc(1, sizeof(*key));
@@ -65,7 +49,7 @@ struct key *key_new(EVP_PKEY *pkey, const char *name, char *why, size_t size)
 	}
 	if ((key->name = strdup(name)) == NULL || key_ski(pkey, key->ski) == -1 ||
 	    key_spki_sha256(pkey, key->spki_sha256) == -1 ||
-	    (key->type == KEY_RSA && modulus_digest(pkey, key->modulus_sha256) == -1)) {
+	    (key->type == KEY_RSA && key_modulus_sha256(pkey, key->modulus_sha256) == -1)) {
 		snprintf(why, size, "out of memory, or the key has no public half");
 		key_unref(key);
 		return NULL;

@@ -55,6 +55,11 @@ def main():
     emit("vec_epoch_key", e_0)
     emit("vec_group_key", group)
 
+    # A gateways' own secret, of ticket_secret_file.
+    own = expand(secret, b"sslgw ticket epoch" + struct.pack(">Q", epoch), 32)
+    emit("vec_own_id", expand(secret, b"sslgw ticket id", 8))
+    emit("vec_own_group_key", expand(own, b"sslgw group" + b"shop", 32))
+
     ca = hashlib.sha256(b"").digest()
     scope = hashlib.sha256(item(b"shop.example.com") + item(b"\x02") + item(b"\x03") + item(ca) +
                            item(b"\x01")).digest()
