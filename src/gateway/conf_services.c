@@ -85,6 +85,38 @@ static bool any_identity(const struct identity_conf *id)
 	return id->file != NULL || id->key != NULL || id->ca_file != NULL || id->deny_file != NULL;
 }
 
+/* Foreign servers are known by names, not by roles. */
+static void check_foreign(
+    const struct gateway_conf *conf, const struct common *all, struct conf_errors *errors)
+{
+	const struct conf_strings *names = &conf->key_service.server_names;
+
+	if (conf->key_service.protocol != KEYS_KEYLESS) {
+		if (names->n > 0)
+			conf_reject(errors, names,
+			    "key_service: server_names are for protocol = \"keyless\"; servers of "
+			    "sslgw are known by their role");
+		if (conf->key_service.ticket_secret_file != NULL)
+			conf_reject(errors, &conf->key_service.ticket_secret_file,
+			    "key_service: ticket_secret_file is for protocol = \"keyless\"; "
+			    "servers "
+			    "of sslgw make the ticket keys");
+		return;
+	}
+	for (size_t i = 0; i < names->n; i++) {
+		if (names->at[i][0] == '\0' || strlen(names->at[i]) >= REMOTE_HOST_MAX ||
+		    strpbrk(names->at[i], " \t*/:") != NULL)
+			conf_reject(errors, names,
+			    "key_service: server_names: \"%s\" is no name: write "
+			    "\"keys.example.com\"",
+			    names->at[i]);
+	}
+	if (all->numeric && names->n == 0)
+		conf_reject(errors, &conf->key_service.servers,
+		    "key_service: the names in the servers' certificates cannot be told from "
+		    "numeric addresses: add server_names = [ \"keys.example.com\" ];");
+}
+
 static void check_keys(const struct gateway_conf *conf, struct conf_errors *errors)
 {
 	const struct conf_strings *servers = &conf->key_service.servers;
@@ -92,7 +124,9 @@ static void check_keys(const struct gateway_conf *conf, struct conf_errors *erro
 	struct common all = check_servers(servers, false, errors);
 
 	if (servers->n == 0) {
-		if (any_identity(id))
+		if (any_identity(id) || conf->key_service.protocol != KEYS_SSLGW ||
+		    conf->key_service.server_names.n > 0 ||
+		    conf->key_service.ticket_secret_file != NULL)
 			conf_reject(errors, &conf->key_service,
 			    "key_service without servers: add servers = [ \"10.0.1.1:2407\" ];, or "
 			    "leave key_service out");
@@ -103,6 +137,7 @@ static void check_keys(const struct gateway_conf *conf, struct conf_errors *erro
 		    "private_keys and key_service.servers do not go together: the keys belong to "
 		    "the key servers; leave one out");
 	check_identity(id, &all, servers, "key_service", errors);
+	check_foreign(conf, &all, errors);
 }
 
 static void check_redis(

@@ -338,6 +338,25 @@ static const struct conf_option options[] = {
 	    TOP(key_service.servers),
 	    .help = "\"10.0.1.1:2407\" or \"unix:/path\" of each; another takes over from one that "
 		    "is out" },
+	{ .path = "key_service.protocol",
+	    .type = CONF_ENUM,
+	    .values = "sslgw|keyless",
+	    .def = "sslgw",
+	    TOP(key_service.protocol),
+	    .help =
+		"keyless: the servers are not sslgw's but speak the Keyless protocol; they sign "
+		"digests and make no ticket keys" },
+	{ .path = "key_service.server_names",
+	    .type = CONF_STRINGS,
+	    TOP(key_service.server_names),
+	    .help = "names in the certificates of keyless servers, any of which will do, if these "
+		    "are not the servers' hosts" },
+	{ .path = "key_service.ticket_secret_file",
+	    .type = CONF_PATH,
+	    TOP(key_service.ticket_secret_file),
+	    .help =
+		"with keyless: what ticket keys are made of, the same file on all gateways; a "
+		"secret of 64 hex digits a line. Left out: random ones, of this gateway alone" },
 	IDENTITY(key_service),
 	{ .path = "session_cache",
 	    .type = CONF_GROUP,

@@ -26,6 +26,7 @@ enum clientcert_verify {
 };
 /* In which fields trusted proxies say who their client is. Of the others nobody knows who wrote them. */
 enum trusted_header { TRUSTED_X_FORWARDED, TRUSTED_FORWARDED };
+enum keys_protocol { KEYS_SSLGW, KEYS_KEYLESS };
 enum headers_profile {
 	HEADERS_FORWARDED = 1,
 	HEADERS_MOD_SSL = 2,
@@ -179,6 +180,10 @@ struct gateway_conf {
 	struct conf_strings private_keys; /* key files and folders, for the embedded key service */
 	struct {
 		struct conf_strings servers; /* empty: embedded */
+		int protocol; /* enum keys_protocol */
+		struct conf_strings
+		    server_names; /* in certificates of KEYS_KEYLESS servers; empty: their hosts */
+		char *ticket_secret_file; /* KEYS_KEYLESS; NULL: random secrets */
 		struct identity_conf identity;
 	} key_service;
 	struct {

@@ -1,6 +1,7 @@
 /*
  * keycheck.c: see keycheck.h. One server after the other says which keys it has, page by page; each
- * page of a server is asked of that same one.
+ * page of a server is asked of that same one. A foreign server has no such list: it is asked for a
+ * signature with each key, one after the other, of what a handshake would have signed.
  */
 #include "gateway/keycheck.h"
 
@@ -10,6 +11,7 @@
 
 #include "base/log.h"
 #include "crypto/cert.h"
+#include "crypto/scheme.h"
 #include "gateway/cluster/keyclient.h"
 #include "wire/keyless.h"
 
@@ -19,16 +21,22 @@
 enum { TLS12_SENTINEL, TLS12_ANY, TLS12_OFF };
 
 struct wanted {
-	uint8_t ski[CERT_SKI_LEN];
+	uint8_t ski[CERT_SKI_LEN]; /* first: see by_ski() */
 	const char *path; /* conf's */
 	const struct site_conf *site;
 	bool found;
 	uint8_t tls12; /* where found */
+	struct cert_chain *chain; /* of foreign servers' keys; owned */
 };
+
+enum { TRIAL_SPACES = 64, TRIAL_MAX = 130 };
 
 struct keycheck {
 	struct loop *loop;
 	struct keyclient *keys;
+	bool foreign;
+	uint8_t trial
+	    [TRIAL_MAX]; /* what foreign servers sign: a TLS 1.3 server's, of a random transcript */
 	struct wanted *at; /* by SKI */
 	size_t n;
 	struct keyclient_ask *ask;
@@ -59,8 +67,12 @@ static void want(struct keycheck *c, const struct site_conf *site, const char *p
 	if (chain == NULL) /* said where it is used */
 		return;
 	c->at[c->n] = (struct wanted){ .path = path, .site = site };
-	memcpy(c->at[c->n++].ski, chain->ski, CERT_SKI_LEN);
-	cert_chain_free(chain);
+	memcpy(c->at[c->n].ski, chain->ski, CERT_SKI_LEN);
+	if (c->foreign)
+		c->at[c->n].chain = chain;
+	else
+		cert_chain_free(chain);
+	c->n++;
 }
 
 static int want_all(struct keycheck *c, const struct gateway_conf *conf)
@@ -69,13 +81,18 @@ static int want_all(struct keycheck *c, const struct gateway_conf *conf)
 
 	for (size_t i = 0; i < conf->sites.n; i++)
 		n += conf->sites.at[i].certificates.n;
+	if (c->foreign && n > KEYCHECK_TRIED_MAX) {
+		log_info("of %zu certificates, the keys of the first %d are tried", n,
+		    KEYCHECK_TRIED_MAX);
+		n = KEYCHECK_TRIED_MAX;
+	}
 	c->at = calloc(n + 1, sizeof *c->at);
 	if (c->at == NULL)
 		return -1;
 	for (size_t i = 0; i < conf->sites.n; i++) {
 		const struct site_conf *site = &conf->sites.at[i];
 
-		for (size_t k = 0; k < site->certificates.n; k++)
+		for (size_t k = 0; k < site->certificates.n && c->n < n; k++)
 			want(c, site, site->certificates.at[k]);
 	}
 	qsort(c->at, c->n, sizeof *c->at, by_ski);
@@ -108,7 +125,13 @@ static bool say(const struct wanted *w, const char *server)
 	char ski[2 * CERT_SKI_LEN + 1];
 
 	ski_text(w->ski, ski);
-	if (!w->found)
+	if (w->chain != NULL && !w->found)
+		log_warnx("site %s: the key server %s does not sign for this gateway with the key "
+			  "of %s (SKI %s): give it that key; its log may say more",
+		    w->site->name, server, w->path, ski);
+	else if (w->chain != NULL)
+		return false;
+	else if (!w->found)
 		log_warnx("site %s: the key server %s has no key for %s (SKI %s) that this gateway "
 			  "may use: put it there, or into keys of its callers",
 		    w->site->name, server, w->path, ski);
@@ -208,10 +231,48 @@ static void over(struct keycheck *c)
 		done(c->arg, c->wrong);
 }
 
+/* The server has said all; the next one, or the end. */
+static void server_over(struct keycheck *c)
+{
+	say_all(c);
+	c->heard |= UINT64_C(1) << c->slot;
+	begin_server(c);
+	if (all_heard(c))
+		over(c);
+	else
+		deadline_set(c->loop, &c->again, 0, ask_again);
+}
+
+/* The one that was being asked is out. */
+static void server_lost(struct keycheck *c)
+{
+	begin_server(c);
+	if (c->heard != 0)
+		over(c);
+	else
+		deadline_set(c->loop, &c->again, KEYCHECK_AGAIN_MS, ask_again);
+}
+
+/* Is this answer one of the server that is being asked? If not, all is settled here. */
+static bool is_turn(struct keycheck *c)
+{
+	unsigned slot = keyclient_slot(c->keys);
+
+	if (c->first > 0 && slot != c->slot) {
+		server_lost(c);
+		return false;
+	}
+	if (c->first == 0 && (c->heard & UINT64_C(1) << slot) != 0) { /* the others are out */
+		over(c);
+		return false;
+	}
+	c->slot = slot;
+	return true;
+}
+
 static void answered(void *arg, enum reason reason, struct bytes page)
 {
 	struct keycheck *c = arg;
-	unsigned slot = keyclient_slot(c->keys);
 	int more;
 
 	c->ask = NULL;
@@ -221,34 +282,79 @@ static void answered(void *arg, enum reason reason, struct bytes page)
 		over(c);
 		return;
 	}
-	if (reason != REASON_NONE || (c->first > 0 && slot != c->slot))
-		goto later;
-	if (c->first == 0 && (c->heard & UINT64_C(1) << slot) != 0) { /* the others are out */
-		over(c);
+	if (reason != REASON_NONE) {
+		server_lost(c);
 		return;
 	}
-	c->slot = slot;
+	if (!is_turn(c))
+		return;
 	more = take_page(c, page);
 	if (more == -1)
-		goto later;
-	if (more == 0) {
-		say_all(c);
-		c->heard |= UINT64_C(1) << slot;
-		begin_server(c);
-		if (all_heard(c)) {
-			over(c);
-			return;
-		}
-	}
-	deadline_set(c->loop, &c->again, 0, ask_again);
-	return;
-later:
-	begin_server(c);
-	if (c->heard != 0)
-		over(c);
+		server_lost(c);
+	else if (more == 0)
+		server_over(c);
 	else
-		deadline_set(c->loop, &c->again, KEYCHECK_AGAIN_MS, ask_again);
+		deadline_set(c->loop, &c->again, 0, ask_again);
 }
+
+/* ---- foreign servers */
+
+static bool is_signature(void *arg, struct bytes signature, uint64_t nth)
+{
+	struct keycheck *c = arg;
+	const struct cert_chain *chain = c->at[c->first].chain;
+
+	(void)nth;
+	return scheme_verify(X509_get0_pubkey(chain->leaf), scheme_of_key(chain->type),
+	    bytes_of(c->trial, sizeof c->trial), signature);
+}
+
+static void tried(void *arg, enum reason reason, struct bytes signature)
+{
+	struct keycheck *c = arg;
+
+	(void)signature;
+	c->ask = NULL;
+	/* These are answers, if bad ones. */
+	if (reason != REASON_NONE && reason != REASON_KEY_REFUSED && reason != REASON_KEY_SERVICE &&
+	    reason != REASON_SERVICE_PROTOCOL) {
+		server_lost(c);
+		return;
+	}
+	if (!is_turn(c))
+		return;
+	c->at[c->first].found = reason == REASON_NONE;
+	if (++c->first == c->n)
+		server_over(c);
+	else
+		deadline_set(c->loop, &c->again, 0, ask_again);
+}
+
+static struct keyclient_ask *try_key(struct keycheck *c, uint64_t avoid)
+{
+	const struct cert_chain *chain = c->at[c->first].chain;
+	struct keyclient_key key = { .has_modulus = false };
+	enum reason why;
+
+	memcpy(key.ski, chain->ski, sizeof key.ski);
+	if (chain->type == KEY_RSA)
+		key.has_modulus = key_modulus_sha256(
+				      X509_get0_pubkey(chain->leaf), key.modulus_sha256) == 0;
+	return keyclient_try(c->keys, &key, scheme_of_key(chain->type),
+	    bytes_of(c->trial, sizeof c->trial), avoid, is_signature, tried, c, &why);
+}
+
+static void make_trial(struct keycheck *c)
+{
+	static const char context[] = "TLS 1.3, server CertificateVerify"; /* its 0 too */
+
+	memset(c->trial, ' ', TRIAL_SPACES);
+	memcpy(c->trial + TRIAL_SPACES, context, sizeof context);
+	arc4random_buf(c->trial + TRIAL_SPACES + sizeof context,
+	    sizeof c->trial - TRIAL_SPACES - sizeof context);
+}
+
+/* ---- */
 
 static void ask_again(struct deadline *d)
 {
@@ -256,7 +362,12 @@ static void ask_again(struct deadline *d)
 	uint64_t avoid = c->first > 0 ? ~(UINT64_C(1) << c->slot) : c->heard;
 	enum reason why;
 
-	c->ask = keyclient_keys(c->keys, c->first, avoid, answered, c, &why);
+	if (c->foreign && c->n == 0) {
+		over(c);
+		return;
+	}
+	c->ask = c->foreign ? try_key(c, avoid)
+			    : keyclient_keys(c->keys, c->first, avoid, answered, c, &why);
 	if (c->ask == NULL)
 		deadline_set(c->loop, &c->again, KEYCHECK_AGAIN_MS, ask_again);
 }
@@ -270,6 +381,8 @@ struct keycheck *keycheck_new(struct loop *loop, struct keyclient *keys,
 		return NULL;
 	c->loop = loop;
 	c->keys = keys;
+	c->foreign = conf->key_service.protocol == KEYS_KEYLESS;
+	make_trial(c);
 	c->done = done;
 	c->arg = arg;
 	if (want_all(c, conf) != 0) {
@@ -287,6 +400,8 @@ void keycheck_free(struct keycheck *c)
 	if (c->ask != NULL)
 		keyclient_cancel(c->ask);
 	deadline_clear(c->loop, &c->again);
+	for (size_t i = 0; c->at != NULL && i < c->n; i++)
+		cert_chain_free(c->at[i].chain);
 	free(c->at);
 	free(c);
 }

@@ -1,7 +1,8 @@
 /*
  * keycheck.h: at the start of a worker: do the key servers elsewhere have a key for each certificate,
  * one that this gateway may use and that signs for the versions of TLS that the site speaks? What is
- * missing is said, with site, certificate and server; the other sites are served all the same.
+ * missing is said, with site, certificate and server; the other sites are served all the same. Foreign
+ * servers are tried: each signs once with each key.
  */
 #ifndef GATEWAY_KEYCHECK_H
 #define GATEWAY_KEYCHECK_H
@@ -9,7 +10,7 @@
 #include "gateway/gateway_conf.h"
 #include "net/loop.h"
 
-enum { KEYCHECK_AGAIN_MS = 5000, KEYCHECK_SAID_MAX = 20 };
+enum { KEYCHECK_AGAIN_MS = 5000, KEYCHECK_SAID_MAX = 20, KEYCHECK_TRIED_MAX = 256 };
 
 struct keyclient;
 struct keycheck;

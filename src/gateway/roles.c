@@ -94,7 +94,7 @@ pid_t roles_spawn(const char *role, const struct roles_spawn *with)
 	    name[] = "sslgw", option[] = "--role", what[16];
 	char *argv[] = { name, option, what, numbers[0], numbers[1], numbers[2], numbers[3],
 		numbers[4], keys, cache, NULL };
-	struct child_fd fds[7] = { { with->config, "config" }, { with->counters, "counters" },
+	struct child_fd fds[8] = { { with->config, "config" }, { with->counters, "counters" },
 		{ with->channel, "channel" } };
 	size_t n = 3;
 
@@ -108,6 +108,8 @@ pid_t roles_spawn(const char *role, const struct roles_spawn *with)
 	print_service(with->cache, cache, sizeof cache);
 	if (with->token >= 0)
 		fds[n++] = (struct child_fd){ with->token, "token" };
+	if (with->tickets >= 0)
+		fds[n++] = (struct child_fd){ with->tickets, "tickets" };
 	if (with->selfsigned >= 0)
 		fds[n++] = (struct child_fd){ with->selfsigned, "selfsigned" };
 	if (with->admin != NULL && with->admin->tcp >= 0)

@@ -1,7 +1,7 @@
 /*
  * roles.h: the processes that the master makes of its own program, and what it tells them on their
  * command line: sslgw --role NAME SLOT CELL UID GID OWNER KEY_ADDRESS CACHE_ADDRESS ("-": none of this machine), with the descriptors "config",
- * "counters", "token" and "channel" (proc/inherited.h). Not for users.
+ * "counters", "token", "tickets" and "channel" (proc/inherited.h). Not for users.
  */
 #ifndef GATEWAY_ROLES_H
 #define GATEWAY_ROLES_H
@@ -35,13 +35,13 @@ struct roles_given {
 	int channel;
 };
 
-/* The master's half. Descriptors stay the caller's; selfsigned and token: -1 for none. The pid, or -1: errno. */
+/* The master's half. Descriptors stay the caller's; selfsigned, token and tickets: -1 for none. The pid, or -1: errno. */
 struct roles_spawn {
 	unsigned slot, cell;
 	uid_t uid;
 	gid_t gid;
 	const struct endpoint *keys, *cache; /* len 0: none */
-	int config, counters, token, channel, selfsigned;
+	int config, counters, token, tickets, channel, selfsigned;
 	const struct adminconf_sockets *admin; /* the monitor's; NULL: none */
 };
 pid_t roles_spawn(const char *role, const struct roles_spawn *);

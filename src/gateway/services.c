@@ -25,6 +25,7 @@ struct services {
 	struct tlsctx *keys_tls, *cache_tls; /* NULL: Unix sockets only */
 	struct remotes *keys, *cache; /* NULL: embedded */
 	struct endpoint list[PEERS_MAX]; /* scratch */
+	char hosts[SERVICES_HOSTS_MAX]; /* scratch */
 };
 
 /* ---- what TLS is made of */
@@ -39,10 +40,35 @@ static void of_identity(struct tlsctx_params *p, const struct identity_conf *id)
 	};
 }
 
-bool services_keys_tls(const struct gateway_conf *conf, struct tlsctx_params *p)
+/* The names of foreign servers, with a space between two. */
+static void keys_hosts(const struct gateway_conf *conf, char *hosts, size_t size)
+{
+	const struct conf_strings *names = &conf->key_service.server_names,
+				  *servers = &conf->key_service.servers;
+	struct remote r;
+
+	hosts[0] = '\0';
+	for (size_t i = 0; i < (names->n > 0 ? names : servers)->n; i++) {
+		const char *name = names->n > 0 ? names->at[i] : r.host;
+
+		if (names->n == 0 &&
+		    (remote_parse(servers->at[i], false, &r) != NULL || r.kind == REMOTE_UNIX))
+			continue;
+		if (hosts[0] != '\0')
+			strlcat(hosts, " ", size);
+		strlcat(hosts, name, size);
+	}
+}
+
+bool services_keys_tls(
+    const struct gateway_conf *conf, struct tlsctx_params *p, char hosts[static SERVICES_HOSTS_MAX])
 {
 	of_identity(p, &conf->key_service.identity);
 	p->roles = ROLE_KEYSVC;
+	if (conf->key_service.protocol == KEYS_KEYLESS) {
+		keys_hosts(conf, hosts, SERVICES_HOSTS_MAX);
+		p->host = hosts;
+	}
 	return conf->key_service.servers.n > 0 && p->ca_file != NULL;
 }
 
@@ -124,6 +150,7 @@ static int make_keys(struct services *s, const struct roles_given *role, const u
 	};
 	struct tlsctx_params tls;
 
+	params.foreign = conf->key_service.protocol == KEYS_KEYLESS;
 	arc4random_buf(&params.worker, sizeof params.worker);
 	if (conf->key_service.servers.n > 0) {
 		s->keys = remotes_new(&conf->key_service.servers);
@@ -134,7 +161,7 @@ static int make_keys(struct services *s, const struct roles_given *role, const u
 		params.owner = (uid_t)-1;
 		params.token = NULL;
 	}
-	if (services_keys_tls(conf, &tls)) {
+	if (services_keys_tls(conf, &tls, s->hosts)) {
 		s->keys_tls = tlsctx_new(&tls, error, size);
 		if (s->keys_tls == NULL)
 			return -1;

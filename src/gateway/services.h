@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "net/endpoint.h"
+#include "net/peers.h"
 #include "net/tlsctx.h"
 
 #include "gateway/gateway_conf.h"
@@ -27,10 +28,13 @@ void services_free(struct services *);
 /* A name has these addresses from now on. */
 void services_resolved(struct services *, const char *host, const struct endpoint *, size_t n);
 
-/* What mutual TLS with either service is made of; false: that service has no use for TLS. */
-bool services_keys_tls(const struct gateway_conf *, struct tlsctx_params *);
-bool services_cache_tls(const struct gateway_conf *, struct tlsctx_params *,
-    char host[static REMOTE_HOST_MAX]); /* params may point into host */
+/* What mutual TLS with either service is made of; false: that service has no use for TLS. params may point
+ * into the buffers. */
+enum { SERVICES_HOSTS_MAX = PEERS_MAX * REMOTE_HOST_MAX };
+bool services_keys_tls(
+    const struct gateway_conf *, struct tlsctx_params *, char hosts[static SERVICES_HOSTS_MAX]);
+bool services_cache_tls(
+    const struct gateway_conf *, struct tlsctx_params *, char host[static REMOTE_HOST_MAX]);
 /* The user that the servers' URLs name; "": none. */
 void services_user(const struct conf_strings *servers, char *user, size_t size);
 /* The file's first line. 0, -1: error says why. */

@@ -14,6 +14,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "crypto/ticketsecret.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/secrets.h"
 #include "gateway/exchange/accesslog.h"
@@ -327,6 +328,41 @@ static void take_services(struct worker_process *p)
 		    p->worker.loop, p->worker.keys, p->role.conf, NULL, NULL);
 }
 
+/* What ticket keys are made of where no key service of ours makes them. */
+static void own_secrets(struct worker_process *p, struct ticketsecrets *own)
+{
+	const char *file = p->role.conf->key_service.ticket_secret_file;
+	int fd = inherited_take(&p->role.inherited, "tickets");
+	char error[512];
+
+	if (file != NULL) {
+		if (ticketsecrets_load(file, own, error, sizeof error) != 0)
+			fatalx(EXIT_CONFIG, "ticket_secret_file: %s", error);
+		if (p->role.slot == 0)
+			log_info("ticket keys are made of %s (%zu secrets)", file, own->n);
+		return;
+	}
+	if (fd < 0 || inherited_read_secret(fd, own->at[0], TICKETSECRET_LEN) != 0)
+		fatalx(EXIT_RUNTIME, "the secret of tickets is missing");
+	own->n = 1;
+	if (p->role.slot == 0)
+		log_warnx(
+		    "the key servers are foreign and make no ticket keys, and there is no "
+		    "ticket_secret_file: sessions resume at this gateway only, until it ends");
+}
+
+static void take_secrets(struct worker_process *p)
+{
+	struct worker *w = &p->worker;
+	bool foreign = w->conf->key_service.protocol == KEYS_KEYLESS;
+	struct ticketsecrets own = { .n = 0 };
+
+	if (foreign)
+		own_secrets(p, &own);
+	w->secrets = secrets_new(w->loop, w->keys, w->conf, foreign ? &own : NULL);
+	ticketsecrets_clear(&own);
+}
+
 /* The self-signed chain of the quick form has no path: the one site's certificate file is a descriptor. */
 static void take_selfsigned(struct worker_process *p)
 {
@@ -362,7 +398,7 @@ static void make_rooms(struct worker_process *p)
 	take_services(p);
 	if (w->sites == NULL || w->folders == NULL)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
-	w->secrets = secrets_new(w->loop, w->keys, w->conf);
+	take_secrets(p);
 	w->tls = w->secrets != NULL ? sitectxs_new(w) : NULL;
 	if (w->tls == NULL)
 		fatalx(EXIT_CONFIG, "the sites' TLS settings cannot be used");

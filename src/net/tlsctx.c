@@ -242,11 +242,17 @@ static int set_protocol(struct tlsctx *t, SSL_CTX *ctx, char *error, size_t erro
 static int set_host(SSL_CTX *ctx, const char *host)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+	size_t len;
 
 	if (host == NULL || X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
 		return 0;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 ? 0 : -1;
+	for (; *host != '\0'; host += len + (host[len] == ' ')) {
+		len = strcspn(host, " ");
+		if (len > 0 && X509_VERIFY_PARAM_add1_host(param, host, len) != 1)
+			return -1;
+	}
+	return 0;
 }
 
 static int make(struct tlsctx *t, struct made *made, char *error, size_t error_size)
@@ -378,7 +384,9 @@ SSL *tlsctx_ssl(struct tlsctx *t)
 		return ssl;
 	}
 	SSL_set_connect_state(ssl);
-	if (t->params.host != NULL && inet_pton(AF_INET, t->params.host, &ip) != 1 &&
+	/* Of several names none is asked for: which server this is for is not known here. */
+	if (t->params.host != NULL && strchr(t->params.host, ' ') == NULL &&
+	    inet_pton(AF_INET, t->params.host, &ip) != 1 &&
 	    inet_pton(AF_INET6, t->params.host, &ip) != 1)
 		SSL_set_tlsext_host_name(ssl, t->params.host);
 	return ssl;

@@ -44,7 +44,8 @@ struct tlsctx_params {
 	const char *ciphers12; /* NULL: the default list */
 	unsigned roles; /* accepted, bits of enum role */
 	const char *
-	    host; /* client: instead of the role, this name must be in the certificate (foreign server) */
+	    host; /* client: instead of the role, this name must be in the certificate (foreign server); of several,
+		   * with a space between them, any */
 };
 
 /* Who a peer's certificate says it is; after the handshake. */

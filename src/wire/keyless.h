@@ -81,12 +81,15 @@ enum keyless_error {
 	KEYLESS_ERR_NONE = 0,
 	KEYLESS_ERR_CRYPTO = 0x01,
 	KEYLESS_ERR_KEY_NOT_FOUND = 0x02,
+	KEYLESS_ERR_READ = 0x03, /* this one, 0a and 0b: foreign servers only */
 	KEYLESS_ERR_VERSION = 0x04,
 	KEYLESS_ERR_BAD_OPCODE = 0x05,
 	KEYLESS_ERR_UNEXPECTED_OPCODE = 0x06,
 	KEYLESS_ERR_FORMAT = 0x07,
 	KEYLESS_ERR_INTERNAL = 0x08,
 	KEYLESS_ERR_NO_CERTIFICATE = 0x09,
+	KEYLESS_ERR_SEALING_EXPIRED = 0x0a,
+	KEYLESS_ERR_REMOTE = 0x0b,
 };
 
 /* Slices point into the message; an item that is not there has at == NULL. */

@@ -135,7 +135,7 @@ static void begin(size_t servers)
 	f.loop = loop_new();
 	f.servers = servers;
 	f.boot = 100000;
-	f.secrets = secrets_new(f.loop, NULL, &conf);
+	f.secrets = secrets_new(f.loop, NULL, &conf, NULL);
 	assert_non_null(f.secrets);
 	secrets_on_change(f.secrets, count_cb, &f.changes);
 }

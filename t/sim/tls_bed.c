@@ -172,7 +172,7 @@ static void start_tls(struct tls_bed *bed)
 
 	w->sites = sites_new(&bed->conf, no_pool, NULL);
 	assert_non_null(w->sites);
-	w->secrets = secrets_new(w->loop, w->keys, &bed->conf);
+	w->secrets = secrets_new(w->loop, w->keys, &bed->conf, NULL);
 	assert_non_null(w->secrets);
 	w->tls = sitectxs_new(w);
 	assert_non_null(w->tls);

@@ -168,7 +168,7 @@ static struct keyclient_ask *queue_keys(struct keyclient_ask *a)
 	return a;
 }
 
-struct keyclient_ask *keyclient_sign(struct keyclient *kc, const uint8_t ski[static 20],
+struct keyclient_ask *keyclient_sign(struct keyclient *kc, const struct keyclient_key *key,
     uint16_t scheme, struct bytes tbs, keyclient_check check, keyclient_cb done, void *arg,
     enum reason *why)
 {
@@ -179,7 +179,7 @@ struct keyclient_ask *keyclient_sign(struct keyclient *kc, const uint8_t ski[sta
 	if (kc->mode == BED_REFUSES)
 		return NULL;
 	a = ask_keys(kc, done, arg);
-	memcpy(a->ski, ski, sizeof(a->ski));
+	memcpy(a->ski, key->ski, sizeof(a->ski));
 	a->scheme = scheme;
 	a->check = check;
 	assert_true(tbs.len <= sizeof(a->tbs));

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "wire/keyless.h"
 
+#include "gateway/cluster/foreign.h"
 #include "gateway/cluster/keyclient.h"
 
 #include "base/poison.h"
@@ -46,6 +47,8 @@ struct keyclient {
 	struct loop *loop;
 	struct peers *peers;
 	uint8_t token[KEYCLIENT_TOKEN_LEN];
+	bool foreign;
+	struct foreign_said said;
 	struct budget budget;
 	uint64_t answers[PEERS_MAX]; /* by slot: good signatures since a connection was made */
 	size_t servers_n;
@@ -67,6 +70,7 @@ struct keyclient_ask {
 	uint64_t avoid; /* servers */
 	uint16_t scheme; /* 0: no signature */
 	uint8_t tries;
+	bool trial; /* neither hedged nor tried again */
 	size_t len;
 	uint8_t message[KEYCLIENT_MESSAGE_MAX];
 };
@@ -139,6 +143,7 @@ struct keyclient *keyclient_new(struct loop *loop, const struct keyclient_params
 	if (kc == NULL)
 		return NULL;
 	kc->loop = loop;
+	kc->foreign = with->foreign;
 	if (with->token != NULL)
 		memcpy(kc->token, with->token, sizeof(kc->token));
 	if ((kc->peers = peers_new(loop, &params)) == NULL)
@@ -252,6 +257,7 @@ static struct keyclient_ask *ask_new(struct keyclient *kc, keyclient_cb done, vo
 	ka->avoid = 0;
 	ka->scheme = 0;
 	ka->tries = 0;
+	ka->trial = false;
 	ka->len = 0;
 	return ka;
 }
@@ -287,7 +293,9 @@ static enum reason reason_of_why(enum peers_why why)
 static int try(struct keyclient_ask *ka, enum reason *why)
 {
 	struct keyclient *kc = ka->client;
-	struct peers_choice any = { .by = PEERS_ANY, .avoid = ka->avoid, .hedge = ka->scheme != 0 };
+	struct peers_choice any = {
+		.by = PEERS_ANY, .avoid = ka->avoid, .hedge = ka->scheme != 0 && !ka->trial
+	};
 	uint64_t spent = loop_now_ms(kc->loop) - ka->began;
 	uint32_t ms = ka->tries == 0 ? KEYCLIENT_TRY_MS : KEYCLIENT_ALL_MS - (uint32_t)spent;
 	enum peers_why said = PEERS_ASKED;
@@ -319,24 +327,54 @@ static struct keyclient_ask *ask_begin(struct keyclient_ask *ka, enum reason *wh
 	return NULL;
 }
 
-struct keyclient_ask *keyclient_sign(struct keyclient *kc, const uint8_t ski[static 20],
-    uint16_t scheme, struct bytes tbs, keyclient_check check, keyclient_cb done, void *arg,
-    enum reason *why)
+static size_t tls_sign_question(
+    const struct keyclient_key *key, uint16_t scheme, struct bytes tbs, uint8_t *buf, size_t size)
 {
-	struct keyclient_ask *ka = ask_new(kc, done, arg);
 	uint8_t payload[KEYCLIENT_MESSAGE_MAX];
 	struct writer w = writer_of(payload, sizeof(payload));
 
-	*why = REASON_MEMORY;
+	writer_u16(&w, scheme);
+	writer_bytes(&w, tbs);
+	return w.ok ? keyless_build_custom(0, KEYLESS_FN_TLS_SIGN, key->ski,
+			  bytes_of(payload, writer_len(&w)), buf, size)
+		    : 0;
+}
+
+static struct keyclient_ask *sign(struct keyclient *kc, const struct keyclient_key *key,
+    uint16_t scheme, struct bytes tbs, keyclient_check check, keyclient_cb done, void *arg)
+{
+	struct keyclient_ask *ka = ask_new(kc, done, arg);
+
 	if (ka == NULL)
 		return NULL;
 	ka->check = check;
 	ka->scheme = scheme;
-	writer_u16(&w, scheme);
-	writer_bytes(&w, tbs);
-	if (w.ok)
-		ka->len = keyless_build_custom(0, KEYLESS_FN_TLS_SIGN, ski,
-		    bytes_of(payload, writer_len(&w)), ka->message, sizeof(ka->message));
+	ka->len = (kc->foreign ? foreign_question : tls_sign_question)(
+	    key, scheme, tbs, ka->message, sizeof(ka->message));
+	return ka;
+}
+
+struct keyclient_ask *keyclient_sign(struct keyclient *kc, const struct keyclient_key *key,
+    uint16_t scheme, struct bytes tbs, keyclient_check check, keyclient_cb done, void *arg,
+    enum reason *why)
+{
+	struct keyclient_ask *ka = sign(kc, key, scheme, tbs, check, done, arg);
+
+	*why = REASON_MEMORY;
+	return ka != NULL ? ask_begin(ka, why) : NULL;
+}
+
+struct keyclient_ask *keyclient_try(struct keyclient *kc, const struct keyclient_key *key,
+    uint16_t scheme, struct bytes tbs, uint64_t avoid, keyclient_check check, keyclient_cb done,
+    void *arg, enum reason *why)
+{
+	struct keyclient_ask *ka = sign(kc, key, scheme, tbs, check, done, arg);
+
+	*why = REASON_MEMORY;
+	if (ka == NULL)
+		return NULL;
+	ka->trial = true;
+	ka->avoid = avoid;
 	return ask_begin(ka, why);
 }
 
@@ -418,6 +456,22 @@ static bool signature_has_shape(uint16_t scheme, struct bytes s)
 	return false;
 }
 
+/* Our own servers say for themselves what they refuse (keysvc/audit.h). */
+static enum reason judge_error(struct keyclient_ask *ka, uint8_t code, bool *again)
+{
+	struct keyclient *kc = ka->client;
+
+	if (kc->foreign) {
+		*again = foreign_again(code);
+		foreign_say(&kc->said, loop_now_ms(kc->loop),
+		    keyclient_server(kc, ask_slot(ka->ask)), bytes_of(ka->message, ka->len), code);
+	} else {
+		*again = code == KEYLESS_ERR_CRYPTO || code == KEYLESS_ERR_INTERNAL;
+		log_debug("key service: %s", keyless_error_text(code));
+	}
+	return *again ? REASON_KEY_SERVICE : REASON_KEY_REFUSED;
+}
+
 /* What an answer says. *again: another try may do better. */
 static enum reason judge(
     struct keyclient_ask *ka, struct bytes message, struct bytes *payload, bool *again)
@@ -430,12 +484,8 @@ static enum reason judge(
 	*again = true;
 	if (keyless_parse(message, &k, &error) != PARSE_OK)
 		goto senseless;
-	if (k.opcode == KEYLESS_ERROR && k.payload.len == 1) {
-		*again = k.payload.at[0] == KEYLESS_ERR_CRYPTO ||
-			 k.payload.at[0] == KEYLESS_ERR_INTERNAL;
-		log_debug("key service: %s", keyless_error_text(k.payload.at[0]));
-		return *again ? REASON_KEY_SERVICE : REASON_KEY_REFUSED;
-	}
+	if (k.opcode == KEYLESS_ERROR && k.payload.len == 1)
+		return judge_error(ka, k.payload.at[0], again);
 	if (k.opcode != KEYLESS_ANSWER)
 		goto senseless;
 	if (ka->scheme != 0 && !signature_has_shape(ka->scheme, k.payload))
@@ -456,7 +506,8 @@ static bool may_try_again(struct keyclient_ask *ka)
 	struct keyclient *kc = ka->client;
 	uint64_t now = loop_now_ms(kc->loop);
 
-	if (kc->closing || ka->tries >= KEYCLIENT_TRIES || now - ka->began >= KEYCLIENT_ALL_MS)
+	if (kc->closing || ka->trial || ka->tries >= KEYCLIENT_TRIES ||
+	    now - ka->began >= KEYCLIENT_ALL_MS)
 		return false;
 	budget_move(&kc->budget, now / 1000);
 	return budget_take(&kc->budget);

@@ -1,6 +1,7 @@
 /*
  * keyclient.h: what the TLS side asks of the key servers, over the Keyless protocol's custom
- * functions (wire/keyless.h). A callback comes once, never inside the call. A question is asked once
+ * functions (wire/keyless.h); of foreign servers signatures only, by the protocol's own operations
+ * (foreign.h). A callback comes once, never inside the call. A question is asked once
  * more, of another server where there is one, if the first try failed by the service's fault, the
  * budget of retries allows it (a fifth of what was asked in the last 10 s, never below 10) and
  * KEYCLIENT_ALL_MS are not over. A server is known by its slot: its number in the set.
@@ -31,8 +32,16 @@ struct keyclient_params {
 	struct tlsctx *tls; /* for all but Unix sockets; NULL: there are only those. Borrowed */
 	uid_t owner; /* Unix sockets: the uid that must listen on them, (uid_t)-1: any */
 	const uint8_t *token; /* KEYCLIENT_TOKEN_LEN bytes for the embedded service; NULL: none */
+	bool foreign; /* they know no functions of ours and sign digests */
 	uint64_t
 	    worker; /* any number that differs from worker to worker: which servers it prefers */
+};
+
+/* By what servers find a key. */
+struct keyclient_key {
+	uint8_t ski[20];
+	bool has_modulus; /* RSA, for foreign servers */
+	uint8_t modulus_sha256[32]; /* crypto/cert.h */
 };
 
 /* REASON_NONE and the answer (borrowed), or why not. */
@@ -54,8 +63,12 @@ const struct peers *keyclient_peers(const struct keyclient *); /* to be looked a
 void keyclient_recheck(struct keyclient *);
 
 /* tbs is the whole to-be-signed message, copied. NULL: nothing will follow, *why is set (breaker open, full). */
-struct keyclient_ask *keyclient_sign(struct keyclient *, const uint8_t ski[static 20],
+struct keyclient_ask *keyclient_sign(struct keyclient *, const struct keyclient_key *,
     uint16_t scheme, struct bytes tbs, keyclient_check, keyclient_cb, void *arg, enum reason *why);
+/* The same for a trial: once, of a server that is not in avoid. */
+struct keyclient_ask *keyclient_try(struct keyclient *, const struct keyclient_key *,
+    uint16_t scheme, struct bytes tbs, uint64_t avoid, keyclient_check, keyclient_cb, void *arg,
+    enum reason *why);
 /* avoid: servers that are not to be asked unless there is no other: bits 1 << slot. */
 struct keyclient_ask *keyclient_epoch_keys(struct keyclient *, struct bytes group, uint64_t avoid,
     keyclient_cb, void *arg, enum reason *why);

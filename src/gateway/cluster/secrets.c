@@ -17,6 +17,7 @@
 #include "base/log.h"
 
 #include "gateway/cluster/keyclient.h"
+#include "gateway/cluster/ownsecrets.h"
 #include "gateway/cluster/secrets.h"
 
 #include "base/poison.h"
@@ -41,6 +42,8 @@ struct group {
 struct secrets {
 	struct loop *loop;
 	struct keyclient *keys;
+	struct ownsecrets *own; /* NULL: the key service makes the keys */
+	const char **names; /* own's: of the groups, in their order */
 	struct group *groups;
 	size_t n;
 	struct epoch_set *incoming; /* scratch: too large for a stack */
@@ -385,8 +388,44 @@ static int collect_groups(struct secrets *s, const struct gateway_conf *conf)
 	return 0;
 }
 
-struct secrets *secrets_new(
-    struct loop *loop, struct keyclient *keys, const struct gateway_conf *conf)
+static void own_changed(void *arg)
+{
+	struct secrets *s = arg;
+
+	if (s->changed != NULL)
+		s->changed(s->changed_arg);
+}
+
+/* No questions: all is here. */
+static int use_own(struct secrets *s, const struct ticketsecrets *own)
+{
+	s->names = calloc(s->n + 1, sizeof(*s->names));
+	if (s->names == NULL)
+		return -1;
+	for (size_t i = 0; i < s->n; i++) {
+		s->names[i] = s->groups[i].name;
+		s->groups[i].answered = true;
+	}
+	s->own = ownsecrets_new(s->loop, own, s->names, s->n, own_changed, s);
+	return s->own != NULL ? 0 : -1;
+}
+
+static int begin_asking(struct secrets *s)
+{
+	s->ids = calloc(SERVERS_ASKED, sizeof(*s->ids));
+	s->incoming = calloc(1, sizeof(*s->incoming));
+	if (s->ids == NULL || s->incoming == NULL)
+		return -1;
+	for (size_t i = 0; i < s->n; i++)
+		fetch(&s->groups[i]);
+	/* Workers that start together do not all ask at once for ever. */
+	deadline_set(s->loop, &s->poll,
+	    SECRETS_POLL_MS / 2 + arc4random_uniform(SECRETS_POLL_MS / 2 + 1), poll_cb);
+	return 0;
+}
+
+struct secrets *secrets_new(struct loop *loop, struct keyclient *keys,
+    const struct gateway_conf *conf, const struct ticketsecrets *own)
 {
 	struct secrets *s = calloc(1, sizeof(*s));
 
@@ -394,17 +433,11 @@ struct secrets *secrets_new(
 		return NULL;
 	s->loop = loop;
 	s->keys = keys;
-	s->ids = calloc(SERVERS_ASKED, sizeof(*s->ids));
-	s->incoming = calloc(1, sizeof(*s->incoming));
-	if (s->ids == NULL || s->incoming == NULL || collect_groups(s, conf) == -1) {
+	if (collect_groups(s, conf) == -1 ||
+	    (own != NULL ? use_own(s, own) : begin_asking(s)) == -1) {
 		secrets_free(s);
 		return NULL;
 	}
-	for (size_t i = 0; i < s->n; i++)
-		fetch(&s->groups[i]);
-	/* Workers that start together do not all ask at once for ever. */
-	deadline_set(s->loop, &s->poll,
-	    SECRETS_POLL_MS / 2 + arc4random_uniform(SECRETS_POLL_MS / 2 + 1), poll_cb);
 	return s;
 }
 
@@ -427,6 +460,8 @@ void secrets_free(struct secrets *s)
 	loop_later_cancel(s->loop, &s->tell_ready);
 	if (s->incoming != NULL)
 		epoch_set_clear(s->incoming);
+	ownsecrets_free(s->own);
+	free(s->names);
 	free(s->incoming);
 	free(s->ids);
 	free(s->groups);
@@ -446,6 +481,8 @@ unsigned secrets_group(const struct secrets *s, const char *name)
 const struct epoch_record *secrets_current(struct secrets *s, unsigned group)
 {
 	assert(group < s->n);
+	if (s->own != NULL)
+		return ownsecrets_current(s->own, group, boottime_ms());
 	return current(&s->groups[group], boottime_ms());
 }
 
@@ -453,6 +490,8 @@ const struct epoch_record *secrets_find(
     struct secrets *s, unsigned group, uint16_t tag, uint32_t e24)
 {
 	assert(group < s->n);
+	if (s->own != NULL)
+		return ownsecrets_find(s->own, group, boottime_ms(), tag, e24);
 	return epoch_set_find(&s->groups[group].set, boottime_ms(), tag, e24);
 }
 

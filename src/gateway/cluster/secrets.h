@@ -1,7 +1,8 @@
 /*
  * secrets.h: the epoch keys of this worker's groups of sites, asked of two key servers and counted
  * with CLOCK_BOOTTIME; never written anywhere. Until the first answer, and when the service is gone
- * for longer than its keys last, there is no current key: no new tickets, said in the log.
+ * for longer than its keys last, there is no current key: no new tickets, said in the log. Where the
+ * key service is a foreign Keyless server they come of the gateways' own secret (ownsecrets.h).
  */
 #ifndef GATEWAY_CLUSTER_SECRETS_H
 #define GATEWAY_CLUSTER_SECRETS_H
@@ -19,9 +20,12 @@ enum {
 
 struct keyclient;
 struct secrets;
+struct ticketsecrets;
 
-/* Asks at once, for each group that conf's sites name. NULL: no memory. */
-struct secrets *secrets_new(struct loop *, struct keyclient *, const struct gateway_conf *);
+/* Asks at once, for each group that conf's sites name. own: copied; then nobody is asked, and the key client
+ * may be NULL. NULL: no memory. */
+struct secrets *secrets_new(struct loop *, struct keyclient *, const struct gateway_conf *,
+    const struct ticketsecrets *own);
 void secrets_free(struct secrets *); /* before the keyclient; wipes all keys */
 
 unsigned secrets_group(const struct secrets *, const char *name); /* must be one of conf's */

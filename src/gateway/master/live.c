@@ -39,6 +39,7 @@ struct live {
 	const struct gateway_conf *conf;
 	struct loop *loop;
 	struct tlsctx *keys_tls, *cache_tls;
+	char hosts[SERVICES_HOSTS_MAX]; /* scratch */
 	char user[SESSIONCACHE_USER_MAX], password[SESSIONCACHE_PASSWORD_MAX];
 	TAILQ_HEAD(, probe) probes;
 	size_t open, n, wrong;
@@ -69,8 +70,11 @@ static void probe_keys(struct probe *p, const struct endpoint *at)
 	struct live *live = p->live;
 
 	p->keys = keyclient_new(
-	    live->loop, &(struct keyclient_params){
-			    .servers = at, .n = 1, .owner = (uid_t)-1, .tls = live->keys_tls });
+	    live->loop, &(struct keyclient_params){ .servers = at,
+			    .n = 1,
+			    .owner = (uid_t)-1,
+			    .tls = live->keys_tls,
+			    .foreign = live->conf->key_service.protocol == KEYS_KEYLESS });
 	if (p->keys != NULL)
 		p->check = keycheck_new(live->loop, p->keys, live->conf, keys_checked, p);
 }
@@ -240,7 +244,7 @@ static int make_tls(struct live *live)
 	struct tlsctx_params tls;
 	char why[512] = "", host[REMOTE_HOST_MAX];
 
-	if (services_keys_tls(live->conf, &tls) &&
+	if (services_keys_tls(live->conf, &tls, live->hosts) &&
 	    (live->keys_tls = tlsctx_new(&tls, why, sizeof why)) == NULL)
 		goto fail;
 	if (services_cache_tls(live->conf, &tls, host) &&

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "crypto/ticketsecret.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/master/master_private.h"
 #include "gateway/master/memfile.h"
@@ -457,7 +458,8 @@ static int make_parts(struct master *m)
 		report_master(m->counters, REPORT_WORKERS, m->plan->workers);
 	}
 	m->token_fd = memfile_secret("sslgw token", KEYCLIENT_TOKEN_LEN);
-	if (m->counters == NULL || m->token_fd < 0) {
+	m->tickets_fd = memfile_secret("sslgw tickets", TICKETSECRET_LEN);
+	if (m->counters == NULL || m->token_fd < 0 || m->tickets_fd < 0) {
 		log_error("cannot share memory");
 		return EXIT_RUNTIME;
 	}
@@ -470,6 +472,7 @@ static int make_parts(struct master *m)
 	workers.counters = watcher.counters = m->counters;
 	workers.counters_fd = watcher.counters_fd = m->counters_fd;
 	workers.token_fd = m->token_fd;
+	workers.tickets_fd = m->tickets_fd;
 	workers.keys = watcher.keys = *embedded_keys(m->embedded);
 	workers.cache = watcher.cache = *embedded_cache(m->embedded);
 	m->workers = workers_new(&workers);
@@ -530,7 +533,7 @@ int master_run(const struct launch *launch)
 	if (m == NULL)
 		fatal(EXIT_RUNTIME, "out of memory");
 	m->launch = launch;
-	m->selfsigned_fd = m->counters_fd = m->token_fd = -1;
+	m->selfsigned_fd = m->counters_fd = m->token_fd = m->tickets_fd = -1;
 	m->admin = (struct adminconf_sockets){ .tcp = -1, .local = -1 };
 	m->daemon = launch->daemon ? daemonize() : -1;
 	if (launch->daemon && m->daemon < 0)

@@ -46,7 +46,7 @@ struct master {
 	struct sockets *sockets;
 	char runtime_dir[96];
 	struct counters *counters;
-	int counters_fd, token_fd, selfsigned_fd;
+	int counters_fd, token_fd, tickets_fd, selfsigned_fd;
 	struct embedded *embedded;
 	struct workers *workers;
 	struct watcher *watcher; /* the monitor process */

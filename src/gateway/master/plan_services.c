@@ -1,12 +1,14 @@
 /*
  * plan_services.c: can the files of key_service and session_cache be used? Tried in a process of its
- * own, which ends at once: the master's memory never holds the gateway's private key or a password.
+ * own, which ends at once: the master's memory never holds the gateway's private key, a password or a secret.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crypto/ticketsecret.h"
 #include "gateway/cluster/sessioncache.h"
 #include "gateway/master/plan.h"
 #include "gateway/services.h"
@@ -61,14 +63,30 @@ static bool try_apart(bool (*is_wrong)(const void *arg, char *why, size_t size),
 	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
+static bool secrets_are_wrong(const void *arg, char *why, size_t size)
+{
+	struct ticketsecrets secrets;
+	bool wrong = ticketsecrets_load(arg, &secrets, why, size) != 0;
+
+	ticketsecrets_clear(&secrets);
+	return wrong;
+}
+
 void plan_services(const struct plan *plan, struct conf_errors *errors)
 {
 	const struct gateway_conf *conf = plan->conf;
 	struct tlsctx_params tls;
+	char *hosts = malloc(SERVICES_HOSTS_MAX);
 	char why[PLAN_SERVICES_WHY_MAX], host[REMOTE_HOST_MAX];
 
-	if (services_keys_tls(conf, &tls) && try_apart(tls_is_wrong, &tls, why, sizeof why))
+	if (hosts != NULL && services_keys_tls(conf, &tls, hosts) &&
+	    try_apart(tls_is_wrong, &tls, why, sizeof why))
 		conf_reject(errors, &conf->key_service.identity, "key_service: %s", why);
+	free(hosts);
+	if (conf->key_service.ticket_secret_file != NULL &&
+	    try_apart(secrets_are_wrong, conf->key_service.ticket_secret_file, why, sizeof why))
+		conf_reject(
+		    errors, &conf->key_service.ticket_secret_file, "ticket_secret_file: %s", why);
 	if (services_cache_tls(conf, &tls, host) && try_apart(tls_is_wrong, &tls, why, sizeof why))
 		conf_reject(errors, &conf->session_cache.identity, "session_cache: %s", why);
 	if (conf->session_cache.password_file != NULL &&

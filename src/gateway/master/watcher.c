@@ -122,6 +122,7 @@ static int spawn(struct watcher *w)
 						 .config = config,
 						 .counters = w->params.counters_fd,
 						 .token = -1,
+						 .tickets = -1,
 						 .channel = pair[1],
 						 .selfsigned = -1,
 						 .admin = w->params.admin });

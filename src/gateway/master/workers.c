@@ -215,6 +215,7 @@ static struct process *spawn(struct workers *w, unsigned slot)
 					.config = w->now.config_fd,
 					.counters = w->params.counters_fd,
 					.token = w->params.token_fd,
+					.tickets = w->params.tickets_fd,
 					.channel = pair[1],
 					.selfsigned = w->selfsigned_fd });
 	close(pair[1]);

@@ -16,7 +16,7 @@ struct workers;
 struct workers_params {
 	struct loop *loop;
 	struct counters *counters;
-	int counters_fd, token_fd; /* the master's */
+	int counters_fd, token_fd, tickets_fd; /* the master's */
 	struct endpoint keys, cache;
 	/* All slots have a worker of the present plan: after workers_start() and workers_roll(), once each. failed: a
 	 * worker of it ended before it was ready, with this exit status; the former ones go on. */

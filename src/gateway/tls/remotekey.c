@@ -19,6 +19,7 @@
 
 #include "gateway/tls/remotekey.h"
 #include "gateway/tls/remotekey_private.h"
+#include "gateway/worker.h"
 
 #include "base/poison.h"
 
@@ -121,7 +122,10 @@ static int take_facts(struct remotekey *key, const struct facts *facts)
 	key->bits = EVP_PKEY_get_bits(facts->public);
 	key->security_bits = EVP_PKEY_get_security_bits(facts->public);
 	key->max_size = EVP_PKEY_get_size(facts->public);
-	memcpy(key->ski, facts->chain->ski, sizeof(key->ski));
+	memcpy(key->named.ski, facts->chain->ski, sizeof(key->named.ski));
+	if (key->type == KEY_RSA && facts->worker->conf->key_service.protocol == KEYS_KEYLESS)
+		key->named.has_modulus = key_modulus_sha256(
+					     facts->public, key->named.modulus_sha256) == 0;
 	if ((key->type == KEY_P256 || key->type == KEY_P384) &&
 	    !EVP_PKEY_get_group_name(facts->public, key->group, sizeof(key->group), &len))
 		return 0;

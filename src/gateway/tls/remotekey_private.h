@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "crypto/cert.h"
+#include "gateway/cluster/keyclient.h"
 
 struct worker;
 
@@ -32,7 +33,7 @@ struct remotekey {
 	EVP_PKEY *verify; /* the public key as the default provider has it */
 	int bits, security_bits, max_size;
 	char group[32]; /* EC */
-	uint8_t ski[CERT_SKI_LEN];
+	struct keyclient_key named; /* to key servers */
 	struct remotekey_verifier verifiers[REMOTEKEY_VERIFIERS];
 };
 

@@ -13,9 +13,9 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
-#include <openssl/sha.h>
 
 #include "base/counters.h"
+#include "crypto/scheme.h"
 
 #include "gateway/cluster/keyclient.h"
 #include "gateway/tls/remotekey_private.h"
@@ -155,13 +155,6 @@ static uint16_t scheme_of(const struct signer *s)
 
 /* ---- checking an answer */
 
-static const EVP_MD *md_of(uint16_t scheme)
-{
-	uint16_t hash = scheme >> 8 == 8 ? scheme & 0xff : scheme >> 8;
-
-	return hash == 4 ? EVP_sha256() : hash == 5 ? EVP_sha384() : EVP_sha512();
-}
-
 /* Set up once: each of libcrypto's set-ups costs several look-ups. */
 static EVP_PKEY_CTX *verifier(struct remotekey *key, uint16_t scheme)
 {
@@ -181,7 +174,7 @@ static EVP_PKEY_CTX *verifier(struct remotekey *key, uint16_t scheme)
 	    (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) != 1 ||
 		EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) != 1))
 		goto fail;
-	if (EVP_PKEY_CTX_set_signature_md(ctx, md_of(scheme)) != 1)
+	if (EVP_PKEY_CTX_set_signature_md(ctx, scheme_md(scheme)) != 1)
 		goto fail;
 	EVP_PKEY_CTX_free(v->ctx);
 	v->ctx = ctx;
@@ -192,41 +185,17 @@ fail:
 	return NULL;
 }
 
-static bool verify_ed25519(struct remotekey *key, struct bytes tbs, struct bytes sig)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx != NULL &&
-		  EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, key->verify, NULL) == 1 &&
-		  EVP_DigestVerify(ctx, sig.at, sig.len, tbs.at, tbs.len) == 1;
-
-	EVP_MD_CTX_free(ctx);
-	return ok;
-}
-
 bool remotekey_verify(struct remotekey *key, uint16_t scheme, struct bytes tbs, struct bytes sig)
 {
-	uint8_t digest[SHA512_DIGEST_LENGTH];
-	size_t len = SHA512_DIGEST_LENGTH;
+	uint8_t digest[SCHEME_DIGEST_MAX];
 	EVP_PKEY_CTX *ctx;
 
 	ERR_clear_error();
-	if (scheme == 0x0807)
-		return verify_ed25519(key, tbs, sig);
-	if ((ctx = verifier(key, scheme)) == NULL)
-		return false;
-	switch (scheme >> 8 == 8 ? scheme & 0xff : scheme >> 8) {
-	case 4:
-		SHA256(tbs.at, tbs.len, digest);
-		len = SHA256_DIGEST_LENGTH;
-		break;
-	case 5:
-		SHA384(tbs.at, tbs.len, digest);
-		len = SHA384_DIGEST_LENGTH;
-		break;
-	default:
-		SHA512(tbs.at, tbs.len, digest);
-	}
-	return EVP_PKEY_verify(ctx, sig.at, sig.len, digest, len) == 1;
+	if (scheme == SCHEME_ED25519)
+		return scheme_verify(key->verify, scheme, tbs, sig);
+	ctx = verifier(key, scheme);
+	return ctx != NULL && EVP_PKEY_verify(ctx, sig.at, sig.len, digest,
+				  scheme_digest(scheme, tbs, digest)) == 1;
 }
 
 static bool check_cb(void *arg, struct bytes sig, uint64_t n)
@@ -270,7 +239,7 @@ static bool send_request(struct request *r)
 	struct worker *w = hs->worker;
 
 	r->ask = keyclient_sign(
-	    w->keys, r->key->ski, r->scheme, r->tbs, check_cb, signed_cb, r, &hs->reason);
+	    w->keys, &r->key->named, r->scheme, r->tbs, check_cb, signed_cb, r, &hs->reason);
 	if (r->ask == NULL)
 		return false;
 	hs->reason = REASON_NONE;
