@@ -12,7 +12,15 @@
 
 #include "base/poison.h"
 
-enum { HASH_SHA256 = 4, HASH_SHA384 = 5 };
+enum {
+	HASH_SHA256 = 4,
+	HASH_SHA384 = 5,
+	RSA_LEN_MIN = 256,
+	RSA_LEN_MAX = 1024,
+	ECDSA_LEN_MIN = 8, /* two integers of one byte */
+	ECDSA_LEN_MAX = 104, /* P-384 */
+	ED25519_LEN = 64,
+};
 
 static bool is_pss(uint16_t scheme)
 {
@@ -57,6 +65,24 @@ size_t scheme_digest(uint16_t scheme, struct bytes message, uint8_t out[static S
 		SHA512(message.at, message.len, out);
 		return SHA512_DIGEST_LENGTH;
 	}
+}
+
+bool scheme_has_shape(uint16_t scheme, struct bytes s)
+{
+	switch (scheme >> 8) {
+	case 0x04:
+	case 0x05:
+	case 0x06: /* hash | 01 RSA PKCS#1, 03 ECDSA */
+		if ((scheme & 0xff) == 0x01)
+			return s.len >= RSA_LEN_MIN && s.len <= RSA_LEN_MAX;
+		return s.len >= ECDSA_LEN_MIN && s.len <= ECDSA_LEN_MAX && s.at[0] == 0x30 &&
+		       s.at[1] == s.len - 2;
+	case 0x08:
+		if (scheme == SCHEME_ED25519)
+			return s.len == ED25519_LEN;
+		return s.len >= RSA_LEN_MIN && s.len <= RSA_LEN_MAX;
+	}
+	return false;
 }
 
 const EVP_MD *scheme_md(uint16_t scheme)

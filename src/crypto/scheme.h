@@ -17,6 +17,8 @@ uint16_t scheme_of_key(enum key_type);
 /* The message's hash; its length. 0: Ed25519, which signs the message itself. */
 size_t scheme_digest(uint16_t scheme, struct bytes message, uint8_t out[static SCHEME_DIGEST_MAX]);
 const EVP_MD *scheme_md(uint16_t scheme); /* not for Ed25519 */
+/* Could these bytes be a signature by that scheme? By their length, and DER's head. */
+bool scheme_has_shape(uint16_t scheme, struct bytes signature);
 /* Is it that key's signature of the message? Sets all up anew each time: for single signatures. */
 bool scheme_verify(EVP_PKEY *, uint16_t scheme, struct bytes message, struct bytes signature);
 

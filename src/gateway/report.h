@@ -17,6 +17,7 @@
 #define REPORT_PID "master.pid"
 #define REPORT_WORKERS "master.workers" /* as many as there should be */
 #define REPORT_GENERATION "master.generation" /* of the configuration in force; 1 is the start's */
+#define REPORT_INSTANCE "master.instance" /* drawn at its start, never 0: cluster/claims.h */
 #define REPORT_REFUSED "master.reload_refused" /* 1: the last reload was */
 
 /* A worker's, in the cell of its process; written by the master. */
@@ -42,9 +43,15 @@ enum report_server {
 };
 enum { REPORT_SERVER_ROW_SIZE = 32 };
 
+/* These stay when a worker ends. "kept asked ADDRESS": signatures that this key server was asked for, since the
+ * gateway's start; "kept claimed ADDRESS", in the master's cell: of these, what it has been told of. */
+#define REPORT_KEPT "kept "
+#define REPORT_ASKED REPORT_KEPT "asked "
+#define REPORT_CLAIMED REPORT_KEPT "claimed "
+
 enum report_state { REPORT_NONE, REPORT_STARTING, REPORT_READY, REPORT_DRAINING };
 
-/* For the master: its own row; a worker's. */
+/* In the master's cell: its own rows, and REPORT_CLAIMED; a worker's. */
 void report_master(struct counters *, const char *row, uint64_t value);
 void report_worker(
     struct counters *, unsigned cell, unsigned slot, pid_t, unsigned generation, enum report_state);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gateway/cluster/claims.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/sessioncache.h"
 #include "gateway/remote.h"
@@ -24,6 +25,7 @@ struct services {
 	struct worker *worker;
 	struct tlsctx *keys_tls, *cache_tls; /* NULL: Unix sockets only */
 	struct remotes *keys, *cache; /* NULL: embedded */
+	struct claims *claims; /* NULL: key servers of ours elsewhere are none */
 	struct endpoint list[PEERS_MAX]; /* scratch */
 	char hosts[SERVICES_HOSTS_MAX]; /* scratch */
 };
@@ -160,6 +162,7 @@ static int make_keys(struct services *s, const struct roles_given *role, const u
 		params.servers = s->list;
 		params.owner = (uid_t)-1;
 		params.token = NULL;
+		params.counters = params.foreign ? NULL : role->counters;
 	}
 	if (services_keys_tls(conf, &tls, s->hosts)) {
 		s->keys_tls = tlsctx_new(&tls, error, size);
@@ -170,6 +173,9 @@ static int make_keys(struct services *s, const struct roles_given *role, const u
 	params.tls = s->keys_tls;
 	s->worker->keys = keyclient_new(s->worker->loop, &params);
 	if (s->worker->keys == NULL)
+		return -1;
+	if (params.counters != NULL &&
+	    (s->claims = claims_new(s->worker->loop, s->worker->keys, params.counters)) == NULL)
 		return -1;
 	if (s->keys_tls != NULL)
 		tlsctx_watch(s->keys_tls, s->worker->loop, keys_denied, s);
@@ -266,6 +272,7 @@ void services_free(struct services *s)
 	if (s == NULL)
 		return;
 	sessioncache_free(s->worker->sessions);
+	claims_free(s->claims);
 	keyclient_free(s->worker->keys);
 	s->worker->sessions = NULL;
 	s->worker->keys = NULL;
@@ -276,10 +283,18 @@ void services_free(struct services *s)
 	free(s);
 }
 
+void services_drain(struct services *s)
+{
+	if (s->claims != NULL)
+		claims_drain(s->claims);
+}
+
 /* ---- names */
 
 void services_resolved(struct services *s, const char *host, const struct endpoint *found, size_t n)
 {
+	if (s->claims != NULL)
+		claims_tell(s->claims); /* one may go */
 	if (s->keys != NULL && remotes_resolved(s->keys, host, found, n) &&
 	    keyclient_servers(
 		s->worker->keys, s->list, remotes_list(s->keys, s->list, PEERS_MAX)) != 0)

@@ -25,6 +25,7 @@ struct worker;
 struct services *services_new(
     struct worker *, const struct roles_given *, const uint8_t *token, char *error, size_t size);
 void services_free(struct services *);
+void services_drain(struct services *); /* its worker ends soon */
 /* A name has these addresses from now on. */
 void services_resolved(struct services *, const char *host, const struct endpoint *, size_t n);
 

@@ -180,6 +180,7 @@ static void drain(struct worker_process *p)
 	if (p->worker.draining)
 		return;
 	p->worker.draining = true;
+	services_drain(p->services);
 	setproctitle("-sslgw: worker %u (draining)", p->role.slot);
 	unserve(p, 0, true);
 	deadline_set(p->worker.loop, &p->drain, p->worker.conf->timeouts.drain, drained_late);

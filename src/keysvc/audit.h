@@ -15,10 +15,13 @@
 	X(AUDIT_CHAINS, "chains")                                                                  \
 	X(AUDIT_EPOCH_IDS, "epoch_ids")                                                            \
 	X(AUDIT_GENERATIONS, "generations")                                                        \
+	X(AUDIT_CLAIMS, "claims")                                                                  \
+	X(AUDIT_UNCLAIMED, "unclaimed")                                                            \
 	X(AUDIT_PINGS, "pings")                                                                    \
 	X(AUDIT_STRANGERS, "strangers")                                                            \
 	X(AUDIT_REFUSED, "refused")                                                                \
 	X(AUDIT_NO_KEY, "no_key")                                                                  \
+	X(AUDIT_NO_SECRET, "no_secret_yet")                                                        \
 	X(AUDIT_RATE, "over_rate")                                                                 \
 	X(AUDIT_FORMAT, "format_errors")                                                           \
 	X(AUDIT_FULL, "queue_full")                                                                \

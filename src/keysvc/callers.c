@@ -35,6 +35,14 @@ static void drop(struct callers *callers, struct caller *caller)
 	free(caller);
 }
 
+void callers_each(struct callers *callers, void (*each)(void *arg, struct caller *), void *arg)
+{
+	struct caller *caller;
+
+	TAILQ_FOREACH (caller, &callers->ages, age)
+		each(arg, caller);
+}
+
 size_t callers_n(const struct callers *callers)
 {
 	return callers->n;

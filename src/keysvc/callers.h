@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "base/bucket.h"
+#include "keysvc/claims.h"
 #include "keysvc/rules.h"
 
 enum { CALLERS_MAX = 4096 };
@@ -21,6 +22,8 @@ struct caller {
 	const struct rule *rule; /* NULL: a caller on a Unix socket (policy.h) */
 	struct bucket bucket;
 	uint64_t taken; /* private-key operations */
+	uint64_t tls_asks; /* for sslgw/tls-sign, refused ones too */
+	struct claims claims; /* of a gateway */
 };
 
 struct callers;
@@ -30,6 +33,7 @@ struct callers *callers_new(void); /* NULL: no memory */
  * call. */
 struct caller *callers_find(
     struct callers *, const struct rules *, const struct identity *, uint64_t now_ms);
+void callers_each(struct callers *, void (*each)(void *arg, struct caller *), void *arg);
 size_t callers_n(const struct callers *); /* that are remembered */
 void callers_free(struct callers *); /* NULL is fine */
 

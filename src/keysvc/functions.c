@@ -15,7 +15,9 @@ static void reply_secret(struct keysvc *svc, const struct ask *ask, int rc, cons
     enum audit_event event)
 {
 	if (rc == -1 || !w->ok) {
-		audit_count(&svc->audit, AUDIT_FAILED);
+		/* Just started, it may wait for the other key servers' answers: no fault. */
+		audit_count(
+		    &svc->audit, epochs_ready(svc->epochs) ? AUDIT_FAILED : AUDIT_NO_SECRET);
 		keysvc_reply_error(
 		    svc, ask->call, ask->k->id, ask->k->padded, KEYLESS_ERR_INTERNAL);
 	} else {
@@ -111,6 +113,21 @@ static void call_chains(struct keysvc *svc, const struct ask *ask)
 	keysvc_reply(svc, ask->call, ask->k->id, ask->k->padded, bytes_of(chain->at, chain->len));
 }
 
+static void call_signed(struct keysvc *svc, const struct ask *ask)
+{
+	struct cursor c = cursor_of(ask->k->payload);
+	uint64_t instance = cursor_u64(&c), n = cursor_u64(&c);
+
+	if (!c.ok || cursor_left(&c) > 0 || instance == 0) {
+		keysvc_refuse(svc, ask, AUDIT_FORMAT, KEYLESS_ERR_FORMAT, "signed",
+		    "not an instance and a count");
+		return;
+	}
+	audit_count(&svc->audit, AUDIT_CLAIMS);
+	keysvc_claimed(svc, ask->caller, instance, n);
+	keysvc_reply(svc, ask->call, ask->k->id, ask->k->padded, bytes_of(NULL, 0));
+}
+
 static const struct function {
 	const char *name;
 	enum grant grant;
@@ -122,6 +139,7 @@ static const struct function {
 	{ KEYLESS_FN_EPOCH_IDS, GRANT_EPOCH_KEYS, call_epoch_ids },
 	{ KEYLESS_FN_KEYS, GRANT_KEYS, call_keys },
 	{ KEYLESS_FN_CHAINS, GRANT_CHAINS, call_chains },
+	{ KEYLESS_FN_SIGNED, GRANT_TLS_SIGN, call_signed },
 	{ KEYLESS_FN_GENERATIONS, GRANT_GENERATIONS, call_generations },
 };
 

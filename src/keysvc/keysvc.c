@@ -3,6 +3,7 @@
  * gets the protocol's error; nothing that a peer sends ends the process. Signing is signing.c, which
  * alone leaves the loop; sslgw's other functions are functions.c.
  */
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,79 @@ ssize_t keysvc_find_key(struct keysvc *svc, const struct ask *ask, const char *w
 		place = -1;
 	}
 	return place;
+}
+
+/* ---- claims */
+
+/* Others of ours sign nothing, and foreign ones do not know the function. */
+static bool is_compared(const struct caller *caller)
+{
+	return caller->rule != NULL && caller->role == ROLE_GATEWAY &&
+	       (caller->rule->grants & GRANT_TLS_SIGN) != 0;
+}
+
+static void alarm_of(struct keysvc *svc, const struct caller *caller, uint64_t found)
+{
+	if (found == 0)
+		return;
+	svc->audit.n[AUDIT_UNCLAIMED] += found;
+	log_errorx("ALARM: as \"%s\" %" PRIu64 " signatures were asked for that no gateway of this "
+		   "name claims: if its identity was stolen, sslgwctl pki deny %s",
+	    caller->name, found, caller->name);
+}
+
+void keysvc_claimed(struct keysvc *svc, struct caller *caller, uint64_t instance, uint64_t n)
+{
+	bool was = caller->claims.doubled;
+
+	if (!is_compared(caller))
+		return;
+	alarm_of(svc, caller,
+	    claims_take(&caller->claims, instance, n, caller->tls_asks, loop_now_ms(svc->loop)));
+	if (caller->claims.doubled && !was)
+		log_errorx("ALARM: two gateways use the identity \"%s\": give each its own, or if "
+			   "there is only one of that name, sslgwctl pki deny %s",
+		    caller->name, caller->name);
+}
+
+static void tick_caller(void *arg, struct caller *caller)
+{
+	struct keysvc *svc = arg;
+
+	if (is_compared(caller))
+		alarm_of(svc, caller,
+		    claims_tick(&caller->claims, caller->tls_asks, loop_now_ms(svc->loop)));
+}
+
+static void tick(struct deadline *d)
+{
+	struct keysvc *svc = CONTAINER_OF(d, struct keysvc, claims_tick);
+
+	deadline_set(svc->loop, &svc->claims_tick, CLAIMS_TICK_MS, tick);
+	if (svc->policy->callers != NULL)
+		callers_each(svc->policy->callers, tick_caller, svc);
+}
+
+struct alarms {
+	void (*each)(void *arg, const struct caller *);
+	void *arg;
+};
+
+static void alarm_caller(void *arg, struct caller *caller)
+{
+	const struct alarms *a = arg;
+
+	if (caller->claims.unclaimed > 0 || caller->claims.doubled)
+		a->each(a->arg, caller);
+}
+
+void keysvc_alarms(
+    const struct keysvc *svc, void (*each)(void *arg, const struct caller *), void *arg)
+{
+	struct alarms a = { each, arg };
+
+	if (svc->policy->callers != NULL)
+		callers_each(svc->policy->callers, alarm_caller, &a);
 }
 
 /* ---- requests */
@@ -271,6 +345,7 @@ struct keysvc *keysvc_new(struct loop *loop, const struct keysvc_params *params)
 		keysvc_free(svc);
 		return NULL;
 	}
+	deadline_set(loop, &svc->claims_tick, CLAIMS_TICK_MS, tick);
 	return svc;
 }
 
@@ -341,6 +416,7 @@ void keysvc_free(struct keysvc *svc)
 {
 	if (svc == NULL)
 		return;
+	deadline_clear(svc->loop, &svc->claims_tick);
 	lanes_free(svc->lanes); /* answers what is in work, so before the service */
 	if (svc->service != NULL)
 		service_free(svc->service);

@@ -39,6 +39,9 @@ struct keysvc_counts {
 	unsigned waiting[LANES_N], threads[LANES_N];
 };
 void keysvc_counts(const struct keysvc *, struct keysvc_counts *);
+/* Callers as whom more was asked for than their gateways claim (claims.h). */
+void keysvc_alarms(
+    const struct keysvc *, void (*each)(void *arg, const struct caller *), void *arg);
 void keysvc_drain(struct keysvc *, void (*done)(void *arg), void *arg);
 void keysvc_free(struct keysvc *);
 

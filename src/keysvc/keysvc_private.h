@@ -23,6 +23,7 @@ struct keysvc {
 	struct tlsctx *tlsctx; /* of the TCP listeners; NULL: none. Borrowed */
 	uint32_t deadline_ms;
 	struct audit audit;
+	struct deadline claims_tick;
 	void (*drained)(void *arg);
 	void *drained_arg;
 	uint8_t payload[KEYSVC_ANSWER_MAX]; /* scratch of one call */
@@ -44,6 +45,11 @@ void keysvc_reply_error(
 /* Counts and says it, then answers the error. */
 void keysvc_refuse(struct keysvc *, const struct ask *, enum audit_event, enum keyless_error,
     const char *what, const char *why);
+
+/* ---- claims */
+
+/* A gateway says how many signatures it has asked for. Of a caller on a Unix socket it is nothing. */
+void keysvc_claimed(struct keysvc *, struct caller *, uint64_t instance, uint64_t n);
 
 /* ---- keys */
 

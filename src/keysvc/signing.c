@@ -174,6 +174,7 @@ void signing_tls(struct keysvc *svc, const struct ask *ask)
 	struct cursor c = cursor_of(ask->k->payload);
 	struct bytes message;
 
+	ask->caller->tls_asks++;
 	if (place == -1)
 		return;
 	like.scheme = cursor_u16(&c);

@@ -28,7 +28,7 @@ struct status {
 /* What the audit's events are to an operator. */
 static const struct {
 	enum audit_event event;
-	enum { OPERATION, REFUSAL } what;
+	enum { OPERATION, REFUSAL, ALARM } what;
 } events[] = {
 	{ AUDIT_SIGNED, OPERATION },
 	{ AUDIT_DECRYPTED, OPERATION },
@@ -37,10 +37,13 @@ static const struct {
 	{ AUDIT_CHAINS, OPERATION },
 	{ AUDIT_EPOCH_IDS, OPERATION },
 	{ AUDIT_GENERATIONS, OPERATION },
+	{ AUDIT_CLAIMS, OPERATION },
+	{ AUDIT_UNCLAIMED, ALARM },
 	{ AUDIT_PINGS, OPERATION },
 	{ AUDIT_STRANGERS, REFUSAL },
 	{ AUDIT_REFUSED, REFUSAL },
 	{ AUDIT_NO_KEY, REFUSAL },
+	{ AUDIT_NO_SECRET, REFUSAL },
 	{ AUDIT_RATE, REFUSAL },
 	{ AUDIT_FORMAT, REFUSAL },
 	{ AUDIT_FULL, REFUSAL },
@@ -87,6 +90,10 @@ static void write_metrics(void *arg, struct admin_out *out)
 	    "What callers asked for and got; signed is signatures.", out);
 	write_events(audit, REFUSAL, NAME("refusals_total"), "reason",
 	    "What callers asked for and did not get, by reason.", out);
+	admin_metric(out, NAME("unclaimed_signatures_total"), "counter",
+	    "Signatures that were asked for with a gateway's identity and that no gateway claims: "
+	    "alarm.",
+	    NULL, (double)audit->n[AUDIT_UNCLAIMED]);
 	admin_metric(out, NAME("connections"), "gauge", "Connections of callers.", NULL,
 	    (double)counts.connections);
 	admin_metric(out, NAME("callers"), "gauge", "Callers by TLS that have asked lately.", NULL,
@@ -111,6 +118,25 @@ static void write_metrics(void *arg, struct admin_out *out)
 	    epochs_lasting(s->params.epochs));
 }
 
+static void write_alarm(void *arg, const struct caller *caller)
+{
+	struct admin_out *out = arg;
+	const struct claims *c = &caller->claims;
+
+	if (c->unclaimed > 0)
+		admin_problem(out,
+		    "ALARM: as \"%s\" %" PRIu64
+		    " signatures were asked for that no gateway of this "
+		    "name claims: if its identity was stolen, sslgwctl pki deny %s; else sslgwctl "
+		    "reload ends the alarm",
+		    caller->name, c->unclaimed, caller->name);
+	if (c->doubled)
+		admin_problem(out,
+		    "ALARM: two gateways use the identity \"%s\": give each its own; if there is "
+		    "only one, sslgwctl pki deny %s",
+		    caller->name, caller->name);
+}
+
 static void write_problems(const struct status *s, struct admin_out *out)
 {
 	const struct audit *audit = keysvc_audit(s->params.keysvc);
@@ -118,6 +144,7 @@ static void write_problems(const struct status *s, struct admin_out *out)
 	admin_json_open(out, "problems", '[');
 	if (s->params.draining(s->params.arg))
 		admin_problem(out, "it drains: it was told to end");
+	keysvc_alarms(s->params.keysvc, write_alarm, out);
 	if (!epochs_ready(s->params.epochs))
 		admin_problem(out,
 		    "no secret for session tickets rules the present: gateways make no tickets; "
@@ -199,6 +226,12 @@ static bool on_command(void *arg, int argc, char *const argv[], struct admin_out
 		admin_printf(out, "%s%s", s->text,
 		    s->text[0] != '\0' && s->text[strlen(s->text) - 1] == '\n' ? "" : "\n");
 		return good;
+	}
+	if (s->params.reload == NULL) {
+		admin_printf(out,
+		    "it is embedded in a gateway: tell that one (admin.sock beside this "
+		    "socket); here is epoch only\n");
+		return false;
 	}
 	if (argc == 1 && strcmp(argv[0], "reload") == 0) {
 		s->params.reload(s->params.arg);

@@ -93,6 +93,8 @@ void peer_send(struct peer *peer, struct ask *ask, struct bytes message)
 		iov.iov_base = numbered(peer, ask, message);
 	if (iov.iov_base == NULL)
 		return; /* its deadline ends it */
+	if (peer->peers->params.sent != NULL && !peer->leaving)
+		peer->peers->params.sent(peer->peers->params.arg, peer->slot, message);
 	if (stream_write(peer->stream, &iov, 1) == FLOW_STOP)
 		peer->blocked = true;
 }

@@ -38,6 +38,9 @@ struct peers_params {
 	    struct bytes answer); /* its answer: OK, or BAD closes; NULL: any answer will do */
 	size_t (*ping)(
 	    void *arg, uint8_t *buf, size_t max); /* an idle ping; its answer is dropped */
+	void (*sent)(void *arg, unsigned slot,
+	    struct bytes
+		message); /* a question, or a copy of one, goes out there; NULL: nobody counts */
 	void (*number)(
 	    uint8_t *message, uint32_t id); /* writes the id into a copy; NULL where ordered */
 	void *arg;
@@ -48,10 +51,11 @@ enum { PEERS_MAX = 64 }; /* endpoints of a set */
 struct peers_choice {
 	enum {
 		PEERS_ANY,
-		PEERS_RANK
-	} by; /* two choices by load | rendezvous over all of the set, up or not */
+		PEERS_RANK,
+		PEERS_SLOT
+	} by; /* two choices by load | rendezvous over all of the set, up or not | the one of that slot */
 	uint64_t hash;
-	uint8_t rank;
+	uint8_t rank; /* or slot */
 	bool
 	    hedge; /* unanswered at the p95 of the last answers: a copy to another (RANK: the next rank), within the
 		     * budget; the first good answer counts */

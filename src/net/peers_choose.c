@@ -117,6 +117,12 @@ static size_t choose_by_rank(struct peers *peers, uint64_t hash, size_t rank, bo
 	return i;
 }
 
+static size_t choose_slot(struct peers *peers, size_t slot, bool *any_closed)
+{
+	*any_closed = slot < peers->n && !breaker_is_open(&peers->at[slot]->breaker);
+	return *any_closed && peer_has_room(peers->at[slot]) ? slot : CHOICE_NONE;
+}
+
 struct peer *peers_choose(
     struct peers *peers, const struct peers_choice *choice, enum peers_why *why)
 {
@@ -132,6 +138,8 @@ struct peer *peers_choose(
 		i = any_closed && peer_has_room(peers->at[0]) ? 0 : CHOICE_NONE;
 	} else if (choice->by == PEERS_ANY) {
 		i = choose_any(peers, choice->avoid, NULL, &any_closed);
+	} else if (choice->by == PEERS_SLOT) {
+		i = choose_slot(peers, choice->rank, &any_closed);
 	} else {
 		i = choose_by_rank(peers, choice->hash, choice->rank, &any_closed);
 	}

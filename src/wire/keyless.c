@@ -218,6 +218,19 @@ size_t keyless_build_custom(uint32_t id, const char *function, const uint8_t *sk
 	return keyless_build(&k, false, buf, size);
 }
 
+bool keyless_is_custom(struct bytes message, const char *function)
+{
+	static const uint8_t opcode[] = { TAG_OPCODE, 0, 1, KEYLESS_CUSTOM };
+	struct cursor c = cursor_of(message);
+	struct bytes first;
+
+	cursor_take(&c, KEYLESS_HEADER_LEN);
+	first = cursor_take(&c, sizeof(opcode));
+	return cursor_u8(&c) == tags[0].tag && c.ok &&
+	       memcmp(first.at, opcode, sizeof(opcode)) == 0 &&
+	       bytes_equal_str(cursor_take(&c, cursor_u16(&c)), function);
+}
+
 const char *keyless_error_text(uint8_t code)
 {
 	static const char *const texts[] = {

@@ -22,6 +22,10 @@
  *                    may use | from that index on, as many as fit (at most KEYLESS_KEYS_MAX):
  *                    SKI (20) | SHA-256 of the SubjectPublicKeyInfo (32) | u8 type (enum key_type:
  *                    1 RSA, 2 P-256, 3 P-384, 4 Ed25519) | u8 TLS 1.2 (0 sentinel, 1 any, 2 off)
+ *   sslgw/signed     u64 which gateway, by a number that its start has drawn, never 0 | u64 for how many
+ *                    signatures (sslgw/tls-sign) this gateway, with all its processes, has asked this
+ *                    server since that start -> empty. Within 10 s after the number has grown, and once
+ *                    a minute. What is asked beyond it, somebody else has asked (keysvc/claims.h)
  * Keys are found by SKI, or by tag 01: the SHA-256 of an RSA modulus in upper-case hex ASCII.
  * Errors as our service uses them: 02, 05, 07 and 09 are final (no such key for this caller; no such
  * operation for it, or not what a TLS server signs; format); 01 and 08 mean that this server
@@ -51,6 +55,7 @@ enum {
 #define KEYLESS_FN_EPOCH_IDS "sslgw/epoch-ids"
 #define KEYLESS_FN_GENERATIONS "sslgw/generations"
 #define KEYLESS_FN_KEYS "sslgw/keys"
+#define KEYLESS_FN_SIGNED "sslgw/signed"
 #define KEYLESS_FN_CHAINS "sslgw/chains"
 #define KEYLESS_FN_TLS_RSA_KX "sslgw/tls-rsa-kx"
 
@@ -116,6 +121,9 @@ size_t keyless_build_error(uint32_t id, enum keyless_error, uint8_t *buf, size_t
 /* ski NULL: none. */
 size_t keyless_build_custom(uint32_t id, const char *function, const uint8_t *ski,
     struct bytes payload, uint8_t *buf, size_t size);
+
+/* Does a message of keyless_build_custom() ask for that function? Others': perhaps not found. */
+bool keyless_is_custom(struct bytes message, const char *function);
 
 const char *keyless_error_text(uint8_t code); /* for the operator */
 

@@ -63,6 +63,43 @@ static void the_load_goes_to_all(void **state)
 		assert_true(bed->servers[i].calls_n * 10 > bed->users_n);
 }
 
+static int sent_n[4];
+
+static void count_sent(void *arg, unsigned slot, struct bytes message)
+{
+	(void)arg, (void)message;
+	sent_n[slot]++;
+}
+
+/* And what is sent is told by server. */
+static void a_slot_is_asked_and_no_other(void **state)
+{
+	struct many_bed *bed = *state;
+
+	memset(sent_n, 0, sizeof(sent_n));
+	bed->params.sent = count_sent;
+	bed->params.connections_max = 2; /* it may be one that this worker does not keep to */
+	many_start(bed, 4);
+	for (uint8_t slot = 0; slot < 4; slot++) {
+		bed->choice = (struct peers_choice){ .by = PEERS_SLOT, .rank = slot };
+		for (int i = 0; i < 100 && bed->servers[slot].calls_n < 5; i++)
+			many_ask_for(bed, 10);
+		assert_true(bed->servers[slot].calls_n >= 5);
+		for (uint8_t other = (uint8_t)(slot + 1); other < 4; other++)
+			assert_int_equal(sent_n[other], 0);
+	}
+	for (int slot = 0; slot < 4; slot++)
+		sim_until(bed->loop, sent_n[slot] == bed->servers[slot].calls_n);
+	assert_int_equal(bed->failed_n, 0);
+	bed->choice.rank = 3;
+	many_server_stop(&bed->servers[3]);
+	bed->retry = false;
+	for (int i = 0; i < 100 && bed->failed_n == 0; i++)
+		many_ask_for(bed, 10);
+	assert_true(bed->failed_n > 0); /* nobody answers for it */
+	assert_int_equal(sent_n[0], bed->servers[0].calls_n);
+}
+
 static void a_loaded_server_gets_less(void **state)
 {
 	struct many_bed *bed = *state;
@@ -327,6 +364,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, many_setup, many_teardown)
 	const struct CMUnitTest tests[] = {
 		T(the_load_goes_to_all),
+		T(a_slot_is_asked_and_no_other),
 		T(a_loaded_server_gets_less),
 		T(one_that_hangs_is_spared),
 		T(one_that_is_slow_is_spared),

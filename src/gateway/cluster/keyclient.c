@@ -6,14 +6,18 @@
 #include "config.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/log.h"
+#include "crypto/scheme.h"
 #include "wire/keyless.h"
 
 #include "gateway/cluster/foreign.h"
 #include "gateway/cluster/keyclient.h"
+#include "gateway/report.h"
 
 #include "base/poison.h"
 
@@ -30,11 +34,6 @@ enum {
 	    10, /* retries in KEYCLIENT_BUDGET_S that need no asks to pay for them */
 	KEYCLIENT_BUDGET_SHARE = 5, /* one retry for so many asks */
 	KEYCLIENT_FREE_MAX = 256, /* question structs kept for reuse */
-	SIGNATURE_RSA_MIN = 256,
-	SIGNATURE_RSA_MAX = 1024,
-	SIGNATURE_ECDSA_MIN = 8, /* two integers of one byte */
-	SIGNATURE_ECDSA_MAX = 104, /* P-384 */
-	SIGNATURE_ED25519_LEN = 64,
 };
 
 /* Asks and retries of the last seconds, a cell each. */
@@ -50,6 +49,8 @@ struct keyclient {
 	bool foreign;
 	struct foreign_said said;
 	struct budget budget;
+	struct counters *counters; /* NULL: signatures are not counted by server */
+	_Atomic uint64_t *asked[PEERS_MAX]; /* by slot; NULL: not counted */
 	uint64_t answers[PEERS_MAX]; /* by slot: good signatures since a connection was made */
 	size_t servers_n;
 	struct endpoint servers[PEERS_MAX];
@@ -70,6 +71,7 @@ struct keyclient_ask {
 	uint64_t avoid; /* servers */
 	uint16_t scheme; /* 0: no signature */
 	uint8_t tries;
+	int16_t only; /* the slot that is asked and no other; -1: any */
 	bool trial; /* neither hedged nor tried again */
 	size_t len;
 	uint8_t message[KEYCLIENT_MESSAGE_MAX];
@@ -115,6 +117,29 @@ static void up(void *arg)
 	memset(kc->answers, 0, sizeof(kc->answers));
 }
 
+/* Of each that goes out, first ones, second ones and copies: the server may sign them all. */
+static void sent(void *arg, unsigned slot, struct bytes message)
+{
+	struct keyclient *kc = arg;
+
+	if (slot < PEERS_MAX && kc->asked[slot] != NULL &&
+	    keyless_is_custom(message, KEYLESS_FN_TLS_SIGN))
+		counter_add(kc->asked[slot], 1);
+}
+
+static void find_counters(struct keyclient *kc)
+{
+	char row[COUNTERS_NAME_MAX], at[ENDPOINT_TEXT_MAX];
+
+	memset(kc->asked, 0, sizeof(kc->asked));
+	for (size_t i = 0; kc->counters != NULL && i < kc->servers_n; i++) {
+		endpoint_text(&kc->servers[i], at, sizeof(at));
+		if (kc->servers[i].addr.ss_family != AF_UNIX &&
+		    (size_t)snprintf(row, sizeof(row), REPORT_ASKED "%s", at) < sizeof(row))
+			kc->asked[i] = counters_cell(kc->counters, row);
+	}
+}
+
 struct keyclient *keyclient_new(struct loop *loop, const struct keyclient_params *with)
 {
 	static const struct frame_codec codec = {
@@ -136,6 +161,7 @@ struct keyclient *keyclient_new(struct loop *loop, const struct keyclient_params
 		.hello = with->token != NULL ? hello : NULL,
 		.welcome = with->token != NULL ? welcome : NULL,
 		.ping = ping,
+		.sent = sent,
 		.number = keyless_number,
 		.arg = kc,
 	};
@@ -144,6 +170,7 @@ struct keyclient *keyclient_new(struct loop *loop, const struct keyclient_params
 		return NULL;
 	kc->loop = loop;
 	kc->foreign = with->foreign;
+	kc->counters = with->counters;
 	if (with->token != NULL)
 		memcpy(kc->token, with->token, sizeof(kc->token));
 	if ((kc->peers = peers_new(loop, &params)) == NULL)
@@ -182,6 +209,7 @@ int keyclient_servers(struct keyclient *kc, const struct endpoint *servers, size
 	if (n > 0)
 		memcpy(kc->servers, servers, n * sizeof(*servers));
 	memset(kc->answers, 0, sizeof(kc->answers)); /* slots have moved */
+	find_counters(kc);
 	peers_connect(kc->peers);
 	return 0;
 }
@@ -257,6 +285,7 @@ static struct keyclient_ask *ask_new(struct keyclient *kc, keyclient_cb done, vo
 	ka->avoid = 0;
 	ka->scheme = 0;
 	ka->tries = 0;
+	ka->only = -1;
 	ka->trial = false;
 	ka->len = 0;
 	return ka;
@@ -300,6 +329,8 @@ static int try(struct keyclient_ask *ka, enum reason *why)
 	uint32_t ms = ka->tries == 0 ? KEYCLIENT_TRY_MS : KEYCLIENT_ALL_MS - (uint32_t)spent;
 	enum peers_why said = PEERS_ASKED;
 
+	if (ka->only != -1)
+		any = (struct peers_choice){ .by = PEERS_SLOT, .rank = (uint8_t)ka->only };
 	ka->tries++;
 	ka->ask = peers_ask(
 	    kc->peers, bytes_of(ka->message, ka->len), any, ms, answered, ka, &said);
@@ -428,6 +459,25 @@ struct keyclient_ask *keyclient_keys(struct keyclient *kc, uint32_t first, uint6
 	return ask_begin(ka, why);
 }
 
+struct keyclient_ask *keyclient_signed(struct keyclient *kc, unsigned slot, uint64_t instance,
+    uint64_t n, keyclient_cb done, void *arg, enum reason *why)
+{
+	struct keyclient_ask *ka = ask_new(kc, done, arg);
+	uint8_t payload[16];
+	struct writer w = writer_of(payload, sizeof(payload));
+
+	*why = REASON_MEMORY;
+	if (ka == NULL)
+		return NULL;
+	ka->only = (int16_t)slot;
+	ka->trial = true;
+	writer_u64(&w, instance);
+	writer_u64(&w, n);
+	ka->len = keyless_build_custom(0, KEYLESS_FN_SIGNED, NULL,
+	    bytes_of(payload, sizeof(payload)), ka->message, sizeof(ka->message));
+	return ask_begin(ka, why);
+}
+
 void keyclient_cancel(struct keyclient_ask *ka)
 {
 	assert(ka->ask != NULL);
@@ -437,24 +487,6 @@ void keyclient_cancel(struct keyclient_ask *ka)
 }
 
 /* ---- answers */
-
-static bool signature_has_shape(uint16_t scheme, struct bytes s)
-{
-	switch (scheme >> 8) {
-	case 0x04:
-	case 0x05:
-	case 0x06: /* hash | 01 RSA PKCS#1, 03 ECDSA */
-		if ((scheme & 0xff) == 0x01)
-			return s.len >= SIGNATURE_RSA_MIN && s.len <= SIGNATURE_RSA_MAX;
-		return s.len >= SIGNATURE_ECDSA_MIN && s.len <= SIGNATURE_ECDSA_MAX &&
-		       s.at[0] == 0x30 && s.at[1] == s.len - 2;
-	case 0x08:
-		if (scheme == 0x0807)
-			return s.len == SIGNATURE_ED25519_LEN;
-		return s.len >= SIGNATURE_RSA_MIN && s.len <= SIGNATURE_RSA_MAX;
-	}
-	return false;
-}
 
 /* Our own servers say for themselves what they refuse (keysvc/audit.h). */
 static enum reason judge_error(struct keyclient_ask *ka, uint8_t code, bool *again)
@@ -488,7 +520,7 @@ static enum reason judge(
 		return judge_error(ka, k.payload.at[0], again);
 	if (k.opcode != KEYLESS_ANSWER)
 		goto senseless;
-	if (ka->scheme != 0 && !signature_has_shape(ka->scheme, k.payload))
+	if (ka->scheme != 0 && !scheme_has_shape(ka->scheme, k.payload))
 		goto senseless;
 	if (ka->check != NULL && !ka->check(ka->arg, k.payload, kc->answers[slot]))
 		goto senseless;

@@ -23,6 +23,7 @@ enum {
 };
 
 struct keyclient;
+struct counters;
 struct keyclient_ask;
 struct tlsctx;
 
@@ -32,6 +33,7 @@ struct keyclient_params {
 	struct tlsctx *tls; /* for all but Unix sockets; NULL: there are only those. Borrowed */
 	uid_t owner; /* Unix sockets: the uid that must listen on them, (uid_t)-1: any */
 	const uint8_t *token; /* KEYCLIENT_TOKEN_LEN bytes for the embedded service; NULL: none */
+	struct counters *counters; /* where REPORT_ASKED is counted; NULL: nowhere. Borrowed */
 	bool foreign; /* they know no functions of ours and sign digests */
 	uint64_t
 	    worker; /* any number that differs from worker to worker: which servers it prefers */
@@ -78,6 +80,9 @@ struct keyclient_ask *keyclient_epoch_ids(
 unsigned keyclient_slot(const struct keyclient *);
 struct keyclient_ask *keyclient_keys(
     struct keyclient *, uint32_t first, uint64_t avoid, keyclient_cb, void *arg, enum reason *why);
+/* Tells that very server how many signatures it was asked for (claims.h). */
+struct keyclient_ask *keyclient_signed(struct keyclient *, unsigned slot, uint64_t instance,
+    uint64_t n, keyclient_cb, void *arg, enum reason *why);
 void keyclient_cancel(struct keyclient_ask *);
 
 #endif

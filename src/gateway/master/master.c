@@ -454,6 +454,8 @@ static int make_parts(struct master *m)
 		m->generation = 1;
 		report_master(m->counters, REPORT_STARTED, (uint64_t)time(NULL));
 		report_master(m->counters, REPORT_PID, (uint64_t)getpid());
+		report_master(
+		    m->counters, REPORT_INSTANCE, (uint64_t)arc4random() << 32 | arc4random() | 1);
 		report_master(m->counters, REPORT_GENERATION, m->generation);
 		report_master(m->counters, REPORT_WORKERS, m->plan->workers);
 	}

@@ -1,0 +1,330 @@
+/*
+ * test_keyclient.c: the key client where the servers are foreign, and its counts of signatures: the
+ * questions that it asks, and what it makes of each error.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/counters.h"
+#include "gateway/cluster/keyclient.h"
+#include "wire/keyless.h"
+
+#include "fake_peers.h"
+
+#include "base/poison.h"
+
+enum { MESSAGE_MAX = 4096 };
+
+static void answer_keyless(size_t i, uint8_t opcode, const void *payload, size_t len)
+{
+	struct keyless k = { .opcode = opcode, .payload = bytes_of(payload, len) };
+	static uint8_t buf[MESSAGE_MAX];
+	size_t n = keyless_build(&k, false, buf, sizeof(buf));
+
+	assert_true(n > 0);
+	fake_answer(i, PEERS_OK, buf, n);
+}
+
+struct told {
+	unsigned n, checks;
+	enum reason reason;
+	size_t len;
+	uint64_t nth;
+	bool refuse;
+};
+
+static void told_cb(void *arg, enum reason reason, struct bytes sig)
+{
+	struct told *t = arg;
+
+	t->n++;
+	t->reason = reason;
+	t->len = sig.len;
+}
+
+static bool check_cb(void *arg, struct bytes sig, uint64_t nth)
+{
+	struct told *t = arg;
+
+	(void)sig;
+	t->nth = nth;
+	t->checks++;
+	return !t->refuse;
+}
+
+struct fixture {
+	struct loop *loop;
+	struct keyclient *keys;
+	struct told told;
+};
+
+static const struct keyclient_key key = { .ski = "12345678901234567890" };
+static const uint8_t ecdsa_sig[] = { 0x30, 6, 2, 1, 1, 2, 1, 1 };
+
+static void teardown(struct fixture *f)
+{
+	keyclient_free(f->keys);
+	loop_free(f->loop);
+}
+
+static struct keyclient_ask *ask_sign(struct fixture *f, uint16_t scheme, enum reason *why)
+{
+	return keyclient_sign(
+	    f->keys, &key, scheme, bytes_str("to be signed"), check_cb, told_cb, &f->told, why);
+}
+
+static void sign(struct fixture *f, uint16_t scheme)
+{
+	enum reason why;
+
+	f->told = (struct told){ .refuse = f->told.refuse };
+	assert_non_null(ask_sign(f, scheme, &why));
+	assert_int_equal(f->told.n, 0);
+}
+
+/* ---- foreign servers */
+
+static void setup_foreign(struct fixture *f)
+{
+	struct endpoint e[2] = { { 0 } };
+
+	*f = (struct fixture){ .loop = loop_new() };
+	f->keys = keyclient_new(
+	    f->loop, &(struct keyclient_params){ .servers = e, .n = 2, .foreign = true });
+	assert_non_null(f->keys);
+}
+
+static struct keyless asked(size_t i)
+{
+	struct keyless k;
+	enum keyless_error error;
+
+	assert_int_equal(
+	    keyless_parse(
+		bytes_of(fake_peers()->asks[i].message, fake_peers()->asks[i].len), &k, &error),
+	    PARSE_OK);
+	return k;
+}
+
+static const struct {
+	uint16_t scheme;
+	uint8_t opcode;
+	const char *digest; /* of "to be signed": its first bytes, by sha256sum and its kin */
+	size_t len;
+} operations[] = {
+	{ 0x0401, 0x05,
+	    "\x06"
+	    "\x59"
+	    "\xa5"
+	    "\xbb",
+	    32 },
+	{ 0x0501, 0x06,
+	    "\x7a"
+	    "\x53"
+	    "\x37"
+	    "\x9f",
+	    48 },
+	{ 0x0601, 0x07,
+	    "\x5e"
+	    "\xb5"
+	    "\x95"
+	    "\xd7",
+	    64 },
+	{ 0x0403, 0x15,
+	    "\x06"
+	    "\x59"
+	    "\xa5"
+	    "\xbb",
+	    32 },
+	{ 0x0503, 0x16,
+	    "\x7a"
+	    "\x53"
+	    "\x37"
+	    "\x9f",
+	    48 },
+	{ 0x0603, 0x17,
+	    "\x5e"
+	    "\xb5"
+	    "\x95"
+	    "\xd7",
+	    64 },
+	{ 0x0804, 0x35,
+	    "\x06"
+	    "\x59"
+	    "\xa5"
+	    "\xbb",
+	    32 },
+	{ 0x0805, 0x36,
+	    "\x7a"
+	    "\x53"
+	    "\x37"
+	    "\x9f",
+	    48 },
+	{ 0x0806, 0x37,
+	    "\x5e"
+	    "\xb5"
+	    "\x95"
+	    "\xd7",
+	    64 },
+	{ 0x0807, 0x18, "to b", 12 },
+};
+
+static void test_foreign_servers_are_asked_to_sign_the_digest(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup_foreign(&f);
+	assert_null(fake_peers()->params.hello);
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+		struct keyless k;
+
+		sign(&f, operations[i].scheme);
+		k = asked(i);
+		assert_int_equal(k.opcode, operations[i].opcode);
+		assert_null(k.function.at);
+		assert_null(k.digest.at);
+		assert_memory_equal(k.ski.at, key.ski, 20);
+		assert_int_equal(k.payload.len, operations[i].len);
+		assert_memory_equal(k.payload.at, operations[i].digest, 4);
+	}
+	teardown(&f);
+}
+
+static void test_foreign_servers_may_know_a_key_by_its_modulus(void **state)
+{
+	struct keyclient_key rsa = { .ski = "12345678901234567890",
+		.has_modulus = true,
+		.modulus_sha256 = "12345678901234567890123456789012" };
+	struct fixture f;
+	enum reason why;
+
+	(void)state;
+	setup_foreign(&f);
+	assert_non_null(keyclient_sign(
+	    f.keys, &rsa, 0x0804, bytes_str("to be signed"), NULL, told_cb, &f.told, &why));
+	assert_memory_equal(asked(0).digest.at, rsa.modulus_sha256, 32);
+	assert_memory_equal(asked(0).ski.at, rsa.ski, 20);
+	teardown(&f);
+}
+
+static void test_no_operation_no_question(void **state)
+{
+	struct fixture f;
+	enum reason why = REASON_NONE;
+
+	(void)state;
+	setup_foreign(&f);
+	assert_null(ask_sign(&f, 0x0203, &why));
+	assert_int_equal(why, REASON_INTERNAL);
+	assert_int_equal(fake_peers()->n, 0);
+	teardown(&f);
+}
+
+static void test_foreign_errors_are_final_or_not(void **state)
+{
+	/* 1: another server is asked. */
+	static const char again[0x0e] = { 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 1, 1, 1 };
+	struct fixture f;
+
+	(void)state;
+	setup_foreign(&f);
+	for (uint8_t code = 1; code < sizeof(again); code++) {
+		size_t first = fake_peers()->n;
+
+		sign(&f, 0x0403);
+		answer_keyless(first, KEYLESS_ERROR, &code, 1);
+		assert_int_equal(f.told.n, again[code] ? 0 : 1);
+		assert_int_equal(fake_peers()->n, first + (again[code] ? 2 : 1));
+		if (!again[code]) {
+			assert_int_equal(f.told.reason, REASON_KEY_REFUSED);
+			continue;
+		}
+		assert_int_equal(fake_peers()->asks[first + 1].choice.avoid & 1, 1);
+		answer_keyless(first + 1, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+		assert_int_equal(f.told.reason, REASON_NONE);
+	}
+	assert_int_equal(fake_peers()->blamed, 0);
+	teardown(&f);
+}
+
+static void test_a_trial_is_made_once_of_the_server_that_is_meant(void **state)
+{
+	static const uint8_t none = KEYLESS_ERR_KEY_NOT_FOUND;
+	struct fixture f;
+	enum reason why;
+
+	(void)state;
+	setup_foreign(&f);
+	assert_non_null(keyclient_try(
+	    f.keys, &key, 0x0403, bytes_str("to be signed"), 2, check_cb, told_cb, &f.told, &why));
+	assert_int_equal(fake_peers()->asks[0].choice.avoid, 2);
+	assert_false(fake_peers()->asks[0].choice.hedge);
+	answer_keyless(0, KEYLESS_ERROR, &none, 1);
+	assert_int_equal(f.told.n, 1);
+	assert_int_equal(f.told.reason, REASON_KEY_SERVICE);
+	assert_int_equal(fake_peers()->n, 1);
+	teardown(&f);
+}
+
+/* ---- counts of signatures */
+
+static void test_signatures_are_counted_by_server_and_told_to_it(void **state)
+{
+	struct endpoint e[2];
+	struct fixture f = { .loop = loop_new() };
+	int fd;
+	struct counters *counters = counters_create(&fd);
+	struct peers_params *params;
+	struct keyless k;
+	enum reason why;
+
+	(void)state;
+	close(fd);
+	assert_int_equal(endpoint_parse(&e[0], "10.0.0.1:2407"), 0);
+	assert_int_equal(endpoint_parse(&e[1], "10.0.0.2:2407"), 0);
+	f.keys = keyclient_new(
+	    f.loop, &(struct keyclient_params){ .servers = e, .n = 2, .counters = counters });
+	assert_non_null(f.keys);
+	params = &fake_peers()->params;
+	sign(&f, 0x0403);
+	assert_non_null(keyclient_epoch_ids(f.keys, 0, told_cb, &f.told, &why));
+	for (size_t i = 0; i < 2; i++) {
+		struct ask *a = &fake_peers()->asks[i];
+
+		params->sent(params->arg, 1, bytes_of(a->message, a->len));
+		params->sent(params->arg, 1, bytes_of(a->message, a->len)); /* a copy */
+	}
+	assert_int_equal(counters_sum(counters, "kept asked 10.0.0.2:2407"), 2);
+	assert_int_equal(counters_sum(counters, "kept asked 10.0.0.1:2407"), 0);
+	assert_non_null(keyclient_signed(f.keys, 1, 0x1122334455667788, 2, told_cb, &f.told, &why));
+	k = asked(2);
+	assert_true(bytes_equal_str(k.function, "sslgw/signed"));
+	assert_int_equal(k.payload.len, 16);
+	assert_memory_equal(k.payload.at, "\x11\x22\x33\x44\x55\x66\x77\x88\0\0\0\0\0\0\0\2", 16);
+	assert_int_equal(fake_peers()->asks[2].choice.by, PEERS_SLOT);
+	assert_int_equal(fake_peers()->asks[2].choice.rank, 1);
+	teardown(&f);
+	counters_detach(counters);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_foreign_servers_are_asked_to_sign_the_digest),
+		cmocka_unit_test(test_foreign_servers_may_know_a_key_by_its_modulus),
+		cmocka_unit_test(test_no_operation_no_question),
+		cmocka_unit_test(test_foreign_errors_are_final_or_not),
+		cmocka_unit_test(test_a_trial_is_made_once_of_the_server_that_is_meant),
+		cmocka_unit_test(test_signatures_are_counted_by_server_and_told_to_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
