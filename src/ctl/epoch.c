@@ -1,10 +1,12 @@
 /*
- * epoch.c: sslgwctl epoch: the secrets behind session tickets, by a key server's admin socket. One
- * server is enough to be told: the others hear of it from it.
+ * epoch.c: sslgwctl epoch: the secrets behind session tickets, by the admin socket of a key server, or
+ * of the key service that a gateway runs itself. One server is enough to be told: the others hear of it
+ * from it.
  */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "ctl/client.h"
 #include "ctl/commands.h"
@@ -13,6 +15,7 @@
 
 #define PROGRAM "sslgwctl epoch"
 #define USUAL_SOCKET RUNDIR "-keysvc/admin.sock"
+#define EMBEDDED_SOCKET RUNDIR "/key-admin.sock" /* gateway/master/embedded.c */
 
 enum { EPOCH_UNREACHABLE = 3, WORDS_MAX = 5 };
 enum { OPT_JSON = 256, OPT_NOW, OPT_REVOKE_OLD };
@@ -55,6 +58,14 @@ static int tell(int n, char *const words[], const char *target)
 	return rc;
 }
 
+/* A key server's, or where there is none on this machine, that of its gateway. */
+static const char *usual_socket(void)
+{
+	return access(USUAL_SOCKET, F_OK) != 0 && access(EMBEDDED_SOCKET, F_OK) == 0
+		   ? EMBEDDED_SOCKET
+		   : USUAL_SOCKET;
+}
+
 /* Reads the options that the daemon knows too, and tells it. */
 static int pass_on(
     const struct command *command, int argc, char **argv, const struct option *options)
@@ -78,7 +89,7 @@ static int pass_on(
 		if (on[i])
 			words[n++] = (char *)(uintptr_t)names[i];
 	}
-	return tell(n, words, optind < argc ? argv[optind] : USUAL_SOCKET);
+	return tell(n, words, optind < argc ? argv[optind] : usual_socket());
 }
 
 static int show(const struct command *command, int argc, char **argv)

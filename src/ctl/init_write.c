@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -87,6 +88,21 @@ static void put_identity(const struct part *part, const char *indent, FILE *out)
 	    "%sidentity = \"%s.pem\";\n%sidentity_key = \"%s.key\";\n"
 	    "%sca_file = \"cluster-ca.pem\";\n%sdeny_file = \"deny\";\n",
 	    indent, role, indent, role, indent, indent);
+}
+
+/* --here: many run on one machine, each with a socket beside it. Else the usual ports of this machine; the
+ * sockets of systemd's folders are there besides. */
+static void put_admin(const struct init *init, const struct part *part, FILE *out)
+{
+	static const unsigned ports[PART_KINDS] = {
+		[PART_GATEWAY] = 9901, [PART_KEYSVC] = 9902, [PART_CACHESVC] = 9903
+	};
+
+	fprintf(out, "\n# How it does: sslgwctl status.\n");
+	if (init->here)
+		fprintf(out, "admin = { socket = \"run/%s.sock\"; };\n", part_role(part->kind));
+	else
+		fprintf(out, "admin = { address = \"127.0.0.1:%u\"; };\n", ports[part->kind]);
 }
 
 static void put_gateway(const struct init *init, const struct part *part, FILE *out)
@@ -213,6 +229,7 @@ static int write_conf(const struct init *init, const struct part *part)
 		put_keysvc(init, part, out);
 	else
 		put_cachesvc(part, out);
+	put_admin(init, part, out);
 	if (fclose(out) == 0)
 		rc = write_text(init, part->name, file, text, &for_all);
 	free(text);
@@ -293,11 +310,31 @@ static int write_trust(const struct init *init, const struct authority *a, const
 	return rc;
 }
 
+/* The admin socket's path must fit an address, or the program would not start. */
+static int check_socket(const struct init *init, const struct part *part)
+{
+	char path[REPLACE_PATH_MAX], *folder;
+	size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+	size_t more = strlen("/run/") + strlen(part_role(part->kind)) + strlen(".sock");
+	int rc = -1;
+
+	if (path_of(init, part->name, "", path) != 0 || (folder = realpath(path, NULL)) == NULL)
+		return -1;
+	if (strlen(folder) + more <= max)
+		rc = 0;
+	else
+		log_errorx(
+		    "%s is too long for the path of a Unix socket: choose another --dir", folder);
+	free(folder);
+	return rc;
+}
+
 static int write_part(const struct init *init, struct authority *a, const struct part *part)
 {
 	char prefix[REPLACE_PATH_MAX];
 
-	if (make_folder(init, part->name, "", 0755) != 0)
+	if (make_folder(init, part->name, "", 0755) != 0 ||
+	    (init->here && check_socket(init, part) != 0))
 		return -1;
 	if (init->here && (make_folder(init, part->name, "run", 0755) != 0 ||
 			      make_folder(init, part->name, "state", 0700) != 0))
@@ -346,6 +383,10 @@ static void say_what_next(const struct init *init)
 				    part_program(kind));
 		}
 	}
+	if (init->here)
+		printf("  look at it: sslgwctl status %s/*/run/*.sock\n", init->dir);
+	else
+		printf("  look at it, on each machine: sslgwctl status\n");
 	printf("  test it: sslgwctl selftest");
 	for (size_t i = 0; i < init->parts_n; i++) {
 		char address[ADDRESS];

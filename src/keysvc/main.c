@@ -42,7 +42,7 @@ struct keysvc_main {
 	struct control *control; /* NULL: not embedded */
 	struct signals *signals;
 	struct adminconf_sockets admin;
-	struct status *status; /* the admin address; embedded: NULL */
+	struct status *status; /* the admin address; NULL: none */
 	bool stopping;
 };
 
@@ -246,26 +246,6 @@ static void start_service(struct keysvc_main *m)
 		fatalx(EXIT_RUNTIME, "no memory, threads or randomness to start with");
 }
 
-static void start_embedded(struct keysvc_main *m, struct inherited *inherited, int channel)
-{
-	int service = inherited_take(inherited, "service"),
-	    token = inherited_take(inherited, "token");
-
-	if (service == -1 || token == -1 ||
-	    inherited_read_secret(token, m->policy.token, sizeof(m->policy.token)) == -1)
-		fatalx(EXIT_RUNTIME,
-		    "the descriptors \"service\" and \"token\" must come with \"channel\"");
-	m->policy.has_token = true;
-	control_policy(&m->policy, m->conf);
-	start_service(m);
-	if (keysvc_listen(m->svc, service, NULL) == -1)
-		fatal(EXIT_RUNTIME, "cannot serve the inherited socket");
-	m->control = control_new(m->loop, channel, m->svc, m->conf, &m->policy);
-	m->conf = NULL; /* control's, also where it failed */
-	if (m->control == NULL)
-		fatalx(EXIT_RUNTIME, "no memory to start with");
-}
-
 static void reload_cb(void *arg)
 {
 	reload(arg);
@@ -290,13 +270,14 @@ static bool draining_cb(void *arg)
 	return m->stopping;
 }
 
-static void start_status(struct keysvc_main *m)
+/* embedded: configuration and end are the master's to say; what is asked here is sslgwctl epoch. */
+static void start_status(struct keysvc_main *m, bool embedded)
 {
 	struct status_params params = { .keysvc = m->svc,
 		.epochs = m->epochs,
 		.conf = &m->conf->admin,
 		.wants_file = m->conf->cluster_secret_file != NULL,
-		.reload = reload_cb,
+		.reload = embedded ? NULL : reload_cb,
 		.reopen = reopen_cb,
 		.drain = drain_cb,
 		.draining = draining_cb,
@@ -304,6 +285,30 @@ static void start_status(struct keysvc_main *m)
 
 	if ((m->status = status_new(m->loop, &params, &m->admin)) == NULL)
 		fatalx(EXIT_RUNTIME, "no memory for the admin address");
+}
+
+static void start_embedded(struct keysvc_main *m, struct inherited *inherited, int channel)
+{
+	int service = inherited_take(inherited, "service"),
+	    token = inherited_take(inherited, "token");
+
+	if (service == -1 || token == -1 ||
+	    inherited_read_secret(token, m->policy.token, sizeof(m->policy.token)) == -1)
+		fatalx(EXIT_RUNTIME,
+		    "the descriptors \"service\" and \"token\" must come with \"channel\"");
+	m->policy.has_token = true;
+	control_policy(&m->policy, m->conf);
+	start_service(m);
+	if (keysvc_listen(m->svc, service, NULL) == -1)
+		fatal(EXIT_RUNTIME, "cannot serve the inherited socket");
+	m->admin = (struct adminconf_sockets){ .tcp = -1,
+		.local = inherited_take(inherited, "admin-local") };
+	if (m->admin.local >= 0)
+		start_status(m, true);
+	m->control = control_new(m->loop, channel, m->svc, m->conf, &m->policy);
+	m->conf = NULL; /* control's, also where it failed */
+	if (m->control == NULL)
+		fatalx(EXIT_RUNTIME, "no memory to start with");
 }
 
 static void on_denied(void *arg)
@@ -339,7 +344,7 @@ static void start_alone(struct keysvc_main *m, struct standalone *alone, const i
 	}
 	if (m->admin.address[0] != '\0')
 		fprintf(stderr, " admin http://%s", m->admin.address);
-	start_status(m);
+	start_status(m, false);
 	fputc('\n', stderr);
 	notify_send("READY=1");
 }

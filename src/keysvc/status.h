@@ -12,9 +12,10 @@ struct status;
 struct status_params {
 	const struct keysvc *keysvc; /* borrowed for the life of the status, as are the others */
 	struct epochs *epochs;
-	const struct adminconf *conf;
+	const struct adminconf *conf; /* until status_new() returns, if it has no names */
 	bool wants_file; /* cluster_secret_file is set: that it cannot be written is a problem */
-	void (*reload)(void *arg); /* what signals do, too */
+	void (*reload)(
+	    void *arg); /* what signals do, too; NULL: embedded, of commands there is only epoch */
 	void (*reopen)(void *arg);
 	void (*drain)(void *arg);
 	bool (*draining)(void *arg);

@@ -96,6 +96,12 @@ static int open_local(struct adminconf_sockets *s, const char *path)
 	return 0;
 }
 
+int adminconf_open_local(struct adminconf_sockets *s, const char *path)
+{
+	*s = (struct adminconf_sockets){ .tcp = -1, .local = -1 };
+	return open_local(s, path);
+}
+
 int adminconf_open(struct adminconf_sockets *s, const struct adminconf *conf, const char *folder)
 {
 	const char *where = conf_where(&conf->socket);

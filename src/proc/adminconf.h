@@ -49,6 +49,8 @@ int adminconf_open(struct adminconf_sockets *, const struct adminconf *, const c
 /* If somebody removed the Unix socket's path, makes another one, in local. -1: nothing was done: it is there, or
  * it cannot be made. */
 int adminconf_mend(struct adminconf_sockets *);
+/* The Unix socket alone, at that path. 0, -1: errno. */
+int adminconf_open_local(struct adminconf_sockets *, const char *path);
 void adminconf_close(
     struct adminconf_sockets *, bool remove); /* remove: the Unix socket's file, too */
 /* $RUNTIME_DIRECTORY, which systemd sets: the first of its folders, into buf. NULL: there is none. */

@@ -15,6 +15,8 @@
 
 #include "base/poison.h"
 
+#define KEY_ADMIN "key-admin.sock" /* ctl/epoch.c knows it, too */
+
 /* Where admin.sock lies by default; NULL: nowhere: a folder that others may write to is no place for it. */
 static const char *folder_of(const struct plan *plan, char *buf, size_t size)
 {
@@ -30,12 +32,28 @@ static const char *folder_of(const struct plan *plan, char *buf, size_t size)
 	return mkdir(RUNDIR, 0755) == 0 || errno == EEXIST ? RUNDIR : NULL;
 }
 
+/* sslgwctl epoch's way to the key service of this machine: 0600, so root's, or who started us. Without it all
+ * else goes on. */
+static void open_key_admin(struct master *m, const char *folder)
+{
+	char path[sizeof m->key_admin.path];
+
+	if (folder == NULL || m->plan->conf->key_service.servers.n > 0)
+		return;
+	if ((size_t)snprintf(path, sizeof path, "%s/" KEY_ADMIN, folder) >= sizeof path)
+		log_warnx("%s/" KEY_ADMIN " is too long for a Unix socket: no sslgwctl epoch here",
+		    folder);
+	else if (adminconf_open_local(&m->key_admin, path) != 0)
+		log_warn("%s cannot be listened on: no sslgwctl epoch here", path);
+}
+
 int master_admin_open(struct master *m)
 {
-	char folder[256];
+	char buf[256];
+	const char *folder = folder_of(m->plan, buf, sizeof buf);
 
-	return adminconf_open(
-	    &m->admin, &m->plan->conf->admin, folder_of(m->plan, folder, sizeof folder));
+	open_key_admin(m, folder);
+	return adminconf_open(&m->admin, &m->plan->conf->admin, folder);
 }
 
 /* The monitor has the former socket, which nobody reaches any more: another one takes its place. */

@@ -51,6 +51,7 @@ struct embedded {
 	const struct plan *plan;
 	const char *runtime_dir;
 	int token_fd;
+	int admin_fd; /* the key service's admin socket; -1: none. The master's */
 	struct feed feed;
 	void (*renewed)(void *arg, const char *pem);
 	void *renewed_arg;
@@ -229,14 +230,14 @@ static int spawn(struct service_process *p)
 		goto fail;
 	/* The config is the fourth descriptor, so 6: see argv. */
 	struct child_fd fds[] = { { p->listen_fd, "service" }, { e->token_fd, "token" },
-		{ pair[1], "channel" }, { conf, "config" } };
+		{ pair[1], "channel" }, { conf, "config" }, { e->admin_fd, "admin-local" } };
 
 	forget_channel(p); /* of the process before, should its end not have been read yet */
 	p->channel = channel_new(e->loop, pair[0], key ? &key_events : &cache_events, e);
 	pair[0] = -1;
 	if (p->channel == NULL)
 		goto fail;
-	p->pid = child_spawn(path, argv, NULL, fds, 4);
+	p->pid = child_spawn(path, argv, NULL, fds, key && e->admin_fd >= 0 ? 5 : 4);
 	if (p->pid < 0) {
 		p->pid = 0;
 		forget_channel(p);
@@ -423,6 +424,7 @@ struct embedded *embedded_new(
 	e->plan = plan;
 	e->runtime_dir = runtime_dir;
 	e->token_fd = token_fd;
+	e->admin_fd = -1;
 	e->key = (struct service_process){
 		.embedded = e, .name = "sslgw-keysvc", .file = "key.sock", .listen_fd = -1
 	};
@@ -435,6 +437,11 @@ struct embedded *embedded_new(
 		return NULL;
 	}
 	return e;
+}
+
+void embedded_admin(struct embedded *e, int fd)
+{
+	e->admin_fd = fd;
 }
 
 int embedded_start(struct embedded *e, const struct plan *plan, bool check)

@@ -1,7 +1,8 @@
 /*
  * embedded.h: the key service and the session cache that the master runs where gateway.conf names no
  * others: one process each, started again when it ends, over a Unix socket that the master owns. Keys
- * go to the key service as descriptors; the master reads none of them.
+ * go to the key service as descriptors; the master reads none of them. It has an admin socket,
+ * for sslgwctl epoch.
  */
 #ifndef GATEWAY_MASTER_EMBEDDED_H
 #define GATEWAY_MASTER_EMBEDDED_H
@@ -20,6 +21,8 @@ typedef void (*embedded_fed)(
 /* Opens the sockets in the runtime folder, for plan's users. NULL: said in the log. runtime_dir is borrowed. */
 struct embedded *embedded_new(
     struct loop *, const struct plan *, const char *runtime_dir, int token_fd);
+void embedded_admin(struct embedded *,
+    int fd); /* before the start: what the key service serves it on; -1: none. Borrowed for its life */
 void embedded_watch(
     struct embedded *); /* called every second: sockets that are gone are made again */
 int embedded_start(struct embedded *, const struct plan *,

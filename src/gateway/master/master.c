@@ -471,6 +471,7 @@ static int make_parts(struct master *m)
 	if (m->embedded == NULL)
 		return EXIT_RUNTIME;
 	embedded_on_renewed(m->embedded, renewed, m);
+	embedded_admin(m->embedded, m->key_admin.local);
 	workers.counters = watcher.counters = m->counters;
 	workers.counters_fd = watcher.counters_fd = m->counters_fd;
 	workers.token_fd = m->token_fd;
@@ -501,6 +502,7 @@ static void clear(struct master *m)
 	if (m->reload.sockets != NULL)
 		sockets_unlink(m->reload.sockets, NULL);
 	adminconf_close(&m->admin, true);
+	adminconf_close(&m->key_admin, true);
 	sockets_free(m->sockets);
 	sockets_free(m->reload.sockets);
 	plan_free(m->reload.plan);
@@ -536,7 +538,7 @@ int master_run(const struct launch *launch)
 		fatal(EXIT_RUNTIME, "out of memory");
 	m->launch = launch;
 	m->selfsigned_fd = m->counters_fd = m->token_fd = m->tickets_fd = -1;
-	m->admin = (struct adminconf_sockets){ .tcp = -1, .local = -1 };
+	m->admin = m->key_admin = (struct adminconf_sockets){ .tcp = -1, .local = -1 };
 	m->daemon = launch->daemon ? daemonize() : -1;
 	if (launch->daemon && m->daemon < 0)
 		fatal(EXIT_RUNTIME, "cannot go into the background");

@@ -51,6 +51,7 @@ struct master {
 	struct workers *workers;
 	struct watcher *watcher; /* the monitor process */
 	struct adminconf_sockets admin; /* the monitor serves them */
+	struct adminconf_sockets key_admin; /* the embedded key service does */
 	uint64_t generation; /* of the configuration in force */
 	struct reload reload;
 	struct deadline tick, patience;
