@@ -246,15 +246,20 @@ void stream_flush(struct stream *s)
 		stream_flush_all(s);
 }
 
+void stream_say_end(struct stream *s)
+{
+	if (s->ssl == NULL || s->state != STREAM_OPEN || s->failure != REASON_NONE || s->finish)
+		return;
+	stream_own(s);
+	flush_gather(s);
+	stream_tls_shutdown(s);
+}
+
 void stream_finish(struct stream *s)
 {
 	if (s->state == STREAM_DEAD || s->finish)
 		return;
-	if (s->ssl != NULL && s->state == STREAM_OPEN && s->failure == REASON_NONE) {
-		stream_own(s);
-		flush_gather(s);
-		stream_tls_shutdown(s);
-	}
+	stream_say_end(s);
 	s->finish = true;
 	stream_flush_all(s);
 	send_fin(s);

@@ -209,6 +209,32 @@ static void without_memory_after_the_handshake_it_closes(void **state)
 	    SSL_do_handshake(bed->peer) == 1 && conn_bed_ended(bed, REASON_MEMORY) == 1);
 }
 
+/* RFC 8446, section 6.1: whoever ends an idle connection, and why ever, the client is told. */
+static void an_idle_connection_ends_with_close_notify(void **state)
+{
+	static const enum reason why[] = { REASON_IDLE, REASON_CLOSE, REASON_DRAIN };
+	struct bed *bed = *state;
+	char byte;
+	int n = -1;
+
+	conn_bed_start(bed, 0);
+	for (int i = 0; i < 4; i++) {
+		bool idle = i < 3;
+
+		conn_bed_speaks_tls(bed);
+		sim_until(
+		    bed->worker.loop, SSL_do_handshake(bed->peer) == 1 && bed->fronts_n == i + 1);
+		conn_idle(bed->fronts[i].c, idle);
+		conn_close(bed->fronts[i].c, idle ? why[i] : REASON_DRAIN);
+		sim_until(bed->worker.loop, (n = SSL_read(bed->peer, &byte, 1)) <= 0 &&
+						SSL_get_error(bed->peer, n) != SSL_ERROR_WANT_READ);
+		/* In the midst of an answer it would say that this was all. */
+		assert_int_equal(SSL_get_error(bed->peer, n) == SSL_ERROR_ZERO_RETURN, idle);
+		SSL_free(bed->peer);
+		bed->peer = NULL;
+	}
+}
+
 static void key_update(struct bed *bed)
 {
 	assert_int_equal(SSL_key_update(bed->peer, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
@@ -340,6 +366,7 @@ int main(void)
 		CONN_TEST(plain_text_on_the_tls_port_is_told),
 		CONN_TEST(a_client_that_goes_in_the_handshake_leaves_nothing),
 		CONN_TEST(without_memory_after_the_handshake_it_closes),
+		CONN_TEST(an_idle_connection_ends_with_close_notify),
 		CONN_TEST(key_updates_are_bounded),
 		CONN_TEST(at_the_limit_the_longest_idle_makes_room),
 		CONN_TEST(whose_answer_is_on_its_way_makes_room_last),

@@ -153,6 +153,7 @@ void conn_close(struct conn *c, enum reason why)
 {
 	struct worker *w = c->worker;
 	struct conns *conns = w->conns;
+	bool idle = c->idle;
 
 	if (c->closed)
 		return;
@@ -185,6 +186,9 @@ void conn_close(struct conn *c, enum reason why)
 	c->one = NULL;
 	if (!c->asked)
 		accesslog_connection(w->log, &c->client, why);
+	/* Elsewhere it would say that an answer is complete. */
+	if (idle)
+		stream_say_end(c->stream);
 	stream_close(c->stream);
 	counter_add(w->counters.reasons[why < REASON_N ? why : REASON_INTERNAL], 1);
 	counter_sub(w->counters.connections_open, 1);
