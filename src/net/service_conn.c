@@ -353,7 +353,7 @@ static void call_done(struct call *call, const struct iovec *iov, int n, bool la
 		conn_linger(conn);
 	else if (last)
 		service_conn_finish(conn);
-	else if (ordered)
+	else if (ordered && conn->state != CONN_LINGER) /* behind the last, nobody has a turn */
 		conn_send_turns(conn);
 	conn_settle(conn);
 }

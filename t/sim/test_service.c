@@ -54,6 +54,26 @@ static void ordered_answers_wait_for_their_turn(void **state)
 	sim_until(bed->loop, bed_got(bed, 0, "A\nB\nC\nD\n"));
 }
 
+/* Whatever becomes of the calls behind it. */
+static void the_last_answer_is_the_last(void **state)
+{
+	struct bed *bed = *state;
+
+	bed_start(bed);
+	bed_client(bed, 0);
+	bed_say(bed, 0, "a\nb\nc\nd\n");
+	sim_until(bed->loop, bed->calls_n == 4);
+	call_close(bed->calls[2]);
+	call_close(bed->calls[0]);
+	bed->calls[0] = bed->calls[2] = NULL;
+	bed_answer(bed, 1, "B\n");
+	bed_answer(bed, 3, "D\n");
+	sim_until(bed->loop, sim_ended(bed->clients[0].fd));
+	assert_true(bed_got(bed, 0, ""));
+	bed_hang_up(bed, 0);
+	sim_until(bed->loop, service_connections(bed->service) == 0);
+}
+
 static void numbered_answers_leave_as_they_come(void **state)
 {
 	struct bed *bed = *state;
@@ -188,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(messages_are_cut_wherever_their_pieces_are),
 		T(ordered_answers_wait_for_their_turn),
+		T(the_last_answer_is_the_last),
 		T(numbered_answers_leave_as_they_come),
 		T(an_answer_may_have_no_bytes),
 		T(the_caller_on_a_unix_socket_is_known),
