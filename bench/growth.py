@@ -6,6 +6,7 @@ import measure
 import services
 
 IDLE = 16384  # kept connections to servers: enough for every point, so that none is closed and made anew
+SPREAD = 16
 DIGITS = 5
 
 
@@ -37,7 +38,14 @@ def routes(front, n):
     return {"ROUTES": ",\n".join(f'{{ path = "{p}"; pool = "origin"; }}' for p in paths)}
 
 
+def connections(front, _):
+    """Over many servers: the kernel has 28,000 ports for connections from one address to another."""
+    return servers(front, SPREAD)
+
+
 def servers(front, n):
+    if front == "haproxy":
+        return {"SERVERS": "\n\t".join(f"server s{i} {a}:@ORIGIN@ pool-max-conn @IDLE@ pool-purge-delay 300s" for i, a in enumerate(addresses(n)))}
     if front == "nginx":
         return {"SERVERS": " ".join(f"server {a}:@ORIGIN@;" for a in addresses(n))}
     return {"SERVERS": ", ".join(f'{{ address = "{a}:@ORIGIN@"; }}' for a in addresses(n))}
@@ -51,7 +59,7 @@ NUMBER = "#" * DIGITS
 # name: (what it is, x axis, points, fronts, port, generator's options with {n}, what a front's configuration says, flat within)
 SERIES = {
     "connections": ("keep-alive GET 1 KiB, all connections busy", "connections", (32, 512, 4096, 8192, 16384), ("sslgw", "nginx", "haproxy"),
-                    "rsa", "--op request --connections {n} --warm 2", lambda front, n: {}),
+                    "ecdsa", "--op request --cert ecdsa --connections {n} --warm 2 --lead 1", connections),
     "sites": ("keep-alive GET 1 KiB, 32 connections, each to another site", "sites", (1, 100, 10000), ("sslgw", "nginx"), "ecdsa",
               f"--op request --connections 32 --cert ecdsa --name s{NUMBER}.test --names {{n}}", sites),
     "sites-handshake": ("full handshake, TLS 1.3, ECDSA, each for another site", "sites", (1, 100, 10000), ("sslgw", "nginx"), "ecdsa",
@@ -59,7 +67,7 @@ SERIES = {
     "routes": ("keep-alive GET 1 KiB, 32 connections, each request to another route", "routes", (1, 30, 1000), ("sslgw", "nginx"), "rsa",
                f"--op request --connections 32 --path /r{NUMBER}/1024 --paths {{n}}", routes),
     "servers": ("keep-alive GET 1 KiB, 32 connections, servers in turn", "servers", (1, 20, 500), ("sslgw", "nginx"), "rsa",
-                "--op request --connections 32 --warm 40", servers),
+                "--op request --connections 32 --lead 0.5", servers),
     "workers": ("keep-alive GET 1 KiB, 64 connections, workers on all cores", "workers", (1, 2), ("sslgw", "nginx"), "rsa",
                 "--op request --connections 64 --warm 10", workers),
 }
@@ -74,8 +82,7 @@ def prepared(bench, name, n):
         if name == "connections" and 2 * n + 500 > bench.files:
             yield front, None
             continue
-        made = bench.front(front, kinds=(kind,), cores=cores, **({} if front == "haproxy" and name != "connections" else
-                                                                  {"IDLE": IDLE, **words(front, n)}))
+        made = bench.front(front, kinds=(kind,), cores=cores, IDLE=IDLE, **words(front, n))
         yield front, made.start(120) if made else None
 
 

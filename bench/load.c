@@ -82,14 +82,17 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 
 static void usage(void)
 {
-	fputs("usage: load --ports P[,P...] [--op handshake|fetch|request|idle] [--resume "
-	      "none|ticket|id]\n"
-	      "  [--tls 12|13] [--cert rsa|ecdsa] [--connections N] [--seconds S] [--rate R]\n"
-	      "  [--warm N] [--path /BYTES] [--post BYTES] [--name HOST] [--groups LIST] "
-	      "[--patience S]\n"
-	      "  [--ca FILE] [--each FILE]\n"
-	      "  [--names N] [--paths N]: of the numbers that stand for ### in the name, the "
-	      "path\n",
+	fputs(
+	    "usage: load --ports P[,P...] [--op handshake|fetch|request|idle] [--resume "
+	    "none|ticket|id]\n"
+	    "  [--tls 12|13] [--cert rsa|ecdsa] [--connections N] [--seconds S] [--rate R]\n"
+	    "  [--warm N] [--path /BYTES] [--post BYTES] [--name HOST] [--groups LIST] "
+	    "[--patience S]\n"
+	    "  [--ca FILE] [--each FILE]\n"
+	    "  [--names N] [--paths N]: of the numbers that stand for ### in the name, the "
+	    "path\n"
+	    "  [--lead S]: so long all are busy before the measurement, so that the front has what "
+	    "it needs for that\n",
 	    stderr);
 	exit(2);
 }
@@ -121,7 +124,7 @@ static void options_read(struct options *o, int argc, char **argv)
 		{ "warm", 1, 0, 'w' }, { "path", 1, 0, 'P' }, { "post", 1, 0, 'b' },
 		{ "name", 1, 0, 'N' }, { "groups", 1, 0, 'g' }, { "patience", 1, 0, 'T' },
 		{ "names", 1, 0, 'M' }, { "paths", 1, 0, 'O' }, { "ca", 1, 0, 'C' },
-		{ "each", 1, 0, 'e' }, { 0, 0, 0, 0 } };
+		{ "each", 1, 0, 'e' }, { "lead", 1, 0, 'l' }, { 0, 0, 0, 0 } };
 	int c;
 
 	*o = (struct options){ .tls = 13,
@@ -175,6 +178,9 @@ static void options_read(struct options *o, int argc, char **argv)
 			break;
 		case 'T':
 			o->patience = atof(optarg);
+			break;
+		case 'l':
+			o->lead = atof(optarg);
 			break;
 		case 'M':
 			o->names = atol(optarg);
@@ -307,13 +313,16 @@ static void open_all(struct load *l)
 	}
 }
 
-static void begin_measuring(struct load *l)
+static void begin_measuring(struct load *l, double seconds)
 {
 	l->error[0] = '\0';
 	l->bytes = 0;
+	l->started = l->done = l->failed = l->handshakes = l->resumed = l->reconnects = 0;
+	l->bad_status = l->forced = l->late = 0;
+	l->samples.n = 0;
 	l->measuring = true;
 	l->from = l->last = load_now();
-	l->until = l->from + l->options.seconds;
+	l->until = l->from + seconds;
 }
 
 static void closed_loop(struct load *l)
@@ -417,7 +426,7 @@ int main(int argc, char **argv)
 	l.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l.options.op == OP_IDLE) {
 		wait_for_caller("READY");
-		begin_measuring(&l);
+		begin_measuring(&l, l.options.seconds);
 		open_all(&l);
 		cpu = cpu_seconds();
 		l.last = load_now();
@@ -425,9 +434,13 @@ int main(int argc, char **argv)
 		l.reconnects = l.options.connections - still_open(&l);
 	} else {
 		open_all(&l);
+		if (l.options.lead > 0) {
+			begin_measuring(&l, l.options.lead);
+			closed_loop(&l);
+		}
 		wait_for_caller("READY");
 		cpu = cpu_seconds();
-		begin_measuring(&l);
+		begin_measuring(&l, l.options.seconds);
 		if (l.options.rate > 0)
 			open_loop(&l);
 		else

@@ -39,6 +39,7 @@ struct options {
 	double patience; /* seconds that an operation may take */
 	const char *ca; /* certificates are checked against this file; NULL: not at all */
 	const char *each; /* each operation is told in this file; NULL: in none */
+	double lead; /* seconds that all are busy before it is measured */
 	long names, paths; /* how many, by number; 0: the one */
 };
 

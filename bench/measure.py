@@ -160,7 +160,7 @@ class Front(Family):
     PLAIN = {
         "nginx": {"WORKERS": 1, "SITES": "", "ROUTES": "location / { proxy_pass http://origin; }",
                   "SERVERS": "server 127.0.0.1:@ORIGIN@;", "IDLE": 512},
-        "haproxy": {"IDLE": 512},
+        "haproxy": {"IDLE": 512, "SERVERS": "server one 127.0.0.1:@ORIGIN@ pool-max-conn @IDLE@ pool-purge-delay 300s"},
         "hitch": {},
         "sslgw": {"WORKERS": 1, "SITES": "", "ROUTES": '{ path = "/"; pool = "origin"; }',
                   "SERVERS": '{ address = "127.0.0.1:@ORIGIN@"; }', "IDLE": 512},
