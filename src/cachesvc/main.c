@@ -412,16 +412,15 @@ static void serve(struct run *run)
 static void finish(struct run *run)
 {
 	channel_free(run->channel);
+	if (run->status != NULL)
+		adminconf_close(&run->admin, true);
 	status_free(run->status);
 	signals_free(run->signals);
 	cachesvc_free(run->cachesvc);
 	tlsctx_free(run->tls);
 	loop_free(run->loop);
-	if (!run->embedded) {
+	if (!run->embedded)
 		standalone_unlink(&run->conf->listen);
-		if (run->admin.path[0] != '\0')
-			unlink(run->admin.path);
-	}
 	cachesvc_conf_free(run->conf);
 }
 

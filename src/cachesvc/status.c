@@ -169,7 +169,7 @@ struct status *status_new(
 	s->loop = loop;
 	adminconf_params(params->conf, &admin);
 	s->admin = admin_new(loop, &admin);
-	if (s->admin == NULL || adminconf_serve(sockets, s->admin) != 0) {
+	if (s->admin == NULL || adminconf_serve(loop, sockets, s->admin) != 0) {
 		status_free(s);
 		return NULL;
 	}

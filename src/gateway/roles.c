@@ -123,7 +123,7 @@ int monitor_main(int argc, char **argv)
 {
 	struct roles_given *role = calloc(1, sizeof *role);
 	struct loop *loop = loop_new();
-	struct adminconf_sockets admin;
+	struct adminconf_sockets admin = { 0 }; /* their paths are the master's */
 	struct status *status;
 	int rc;
 

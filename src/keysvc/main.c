@@ -390,8 +390,8 @@ static int serve(
 	audit_log(keysvc_audit(m->svc));
 	for (size_t i = 0; m->started != NULL && i < m->started->listen.n; i++)
 		standalone_unlink(m->started->listen.at[i]);
-	if (m->admin.path[0] != '\0')
-		unlink(m->admin.path);
+	if (m->status != NULL)
+		adminconf_close(&m->admin, true);
 	status_free(m->status);
 	control_free(m->control);
 	keysvc_free(m->svc);

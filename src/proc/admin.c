@@ -39,6 +39,7 @@ struct side {
 	bool local;
 	struct evhttp *http;
 	struct evconnlistener *listeners[SIDE_LISTENERS_MAX];
+	struct evhttp_bound_socket *bound[SIDE_LISTENERS_MAX]; /* evhttp's names for them */
 	size_t listeners_n;
 	unsigned conns, conns_max;
 	struct bucket rate;
@@ -455,7 +456,7 @@ int admin_listen(struct admin *a, int fd, bool local)
 		close(fd);
 		return -1;
 	}
-	if (evhttp_bind_listener(s->http, listener) == NULL) {
+	if ((s->bound[s->listeners_n] = evhttp_bind_listener(s->http, listener)) == NULL) {
 		evconnlistener_free(listener);
 		return -1;
 	}
@@ -463,6 +464,15 @@ int admin_listen(struct admin *a, int fd, bool local)
 	s->listeners[s->listeners_n++] = listener;
 	side_arm(s);
 	return 0;
+}
+
+int admin_listen_instead(struct admin *a, int fd)
+{
+	struct side *s = &a->local;
+
+	while (s->listeners_n > 0)
+		evhttp_del_accept_socket(s->http, s->bound[--s->listeners_n]);
+	return admin_listen(a, fd, true);
 }
 
 static void side_clear(struct side *s)

@@ -72,6 +72,8 @@ struct admin *admin_new(struct loop *, const struct admin_params *); /* copied. 
 /* fd: a listening socket, owned. local: a Unix socket, so commands are served; who may connect is the
  * socket's file mode and what `uids` says (0 of them: root and the own uid). 0, -1. */
 int admin_listen(struct admin *, int fd, bool local);
+int admin_listen_instead(
+    struct admin *, int fd); /* of the Unix socket that it had; the same otherwise */
 void admin_free(struct admin *);
 
 #endif

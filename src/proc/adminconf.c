@@ -19,6 +19,8 @@
 
 #define DEFAULT_NAME "admin.sock"
 
+enum { ADMINCONF_WATCH_MS = 1000 };
+
 static bool is_loopback(const struct endpoint *e)
 {
 	const struct sockaddr_in *in = (const void *)&e->addr;
@@ -140,15 +142,36 @@ int adminconf_mend(struct adminconf_sockets *s)
 	memcpy(path, s->path, sizeof path);
 	if (open_local(s, path) != 0) {
 		s->local = former;
+		if (!s->lost)
+			log_warn("somebody removed %s, and it cannot be made again: no commands by "
+				 "sslgwctl until a restart",
+			    path);
+		s->lost = true;
 		return -1;
 	}
+	log_errorx("somebody removed %s: made again", path);
+	s->lost = false;
 	if (former >= 0)
 		close(former);
 	return 0;
 }
 
+static void watch_cb(struct deadline *deadline)
+{
+	struct adminconf_sockets *s = CONTAINER_OF(deadline, struct adminconf_sockets, watch);
+
+	if (adminconf_mend(s) == 0) {
+		if (admin_listen_instead(s->admin, s->local) != 0)
+			log_errorx("no memory to serve %s", s->path);
+		s->local = -1;
+	}
+	deadline_set(s->loop, &s->watch, ADMINCONF_WATCH_MS, watch_cb);
+}
+
 void adminconf_close(struct adminconf_sockets *s, bool remove)
 {
+	if (s->loop != NULL)
+		deadline_clear(s->loop, &s->watch);
 	if (s->tcp >= 0)
 		close(s->tcp);
 	if (s->local >= 0)
@@ -176,7 +199,7 @@ void adminconf_params(const struct adminconf *conf, struct admin_params *params)
 		params->names[params->names_n++] = conf->names.at[i];
 }
 
-int adminconf_serve(struct adminconf_sockets *s, struct admin *admin)
+int adminconf_serve(struct loop *loop, struct adminconf_sockets *s, struct admin *admin)
 {
 	int tcp = s->tcp, local = s->local, rc = 0;
 
@@ -185,5 +208,10 @@ int adminconf_serve(struct adminconf_sockets *s, struct admin *admin)
 		rc = -1;
 	if (local >= 0 && admin_listen(admin, local, true) != 0)
 		rc = -1;
+	if (rc == 0 && s->path[0] != '\0') {
+		s->loop = loop;
+		s->admin = admin;
+		deadline_set(loop, &s->watch, ADMINCONF_WATCH_MS, watch_cb);
+	}
 	return rc;
 }

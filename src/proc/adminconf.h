@@ -41,13 +41,18 @@ struct adminconf_sockets {
 	int tcp, local; /* listening; -1: none */
 	char path[108]; /* of local; "": none */
 	char address[64]; /* of tcp, with the port that was picked; "": none */
+	bool lost; /* path is gone, and it was said that it cannot be made again */
+	/* Where they are served by who opened them: */
+	struct admin *admin;
+	struct loop *loop;
+	struct deadline watch;
 };
 
 /* Opens them. folder: where admin.sock lies by default, NULL: nowhere. A default that cannot be had is said and
  * left out. 0, or -1: why (file and line of the option) has been said in the log. */
 int adminconf_open(struct adminconf_sockets *, const struct adminconf *, const char *folder);
-/* If somebody removed the Unix socket's path, makes another one, in local. -1: nothing was done: it is there, or
- * it cannot be made. */
+/* If somebody removed the Unix socket's path, makes another one, in local, and says so. -1: nothing was done: it is
+ * there, or it cannot be made, which is said once. */
 int adminconf_mend(struct adminconf_sockets *);
 /* The Unix socket alone, at that path. 0, -1: errno. */
 int adminconf_open_local(struct adminconf_sockets *, const char *path);
@@ -58,7 +63,8 @@ const char *adminconf_runtime_folder(char *buf, size_t size);
 
 /* What of the configuration admin_new() needs: names. They stay borrowed. */
 void adminconf_params(const struct adminconf *, struct admin_params *);
-/* Gives the sockets to an admin; they are its own after. 0, -1. */
-int adminconf_serve(struct adminconf_sockets *, struct admin *);
+/* Gives the sockets to an admin; they are its own after. Where the path of local is known, it is looked at each
+ * second from then on, and made again, until adminconf_close(), which comes before admin and loop end. 0, -1. */
+int adminconf_serve(struct loop *, struct adminconf_sockets *, struct admin *);
 
 #endif

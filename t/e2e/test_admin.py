@@ -252,6 +252,9 @@ def test_the_cache_shows_its_figures(bed):
         found = metrics(s.admin)
         assert found["sslgw_cachesvc_hits_total"] == 1 and found["sslgw_cachesvc_entries"] == 1
         assert found["sslgw_cachesvc_connections"] == 1
+    for _ in range(2):
+        os.unlink(sock)
+        wait.until(lambda: os.path.exists(sock), 10, "the socket is made again")
     got = ctl(bed, "status", "--json", sock, s.admin)
     assert got.returncode == 0, got.stdout
     assert [x["role"] for x in json.loads(got.stdout)] == ["cachesvc", "cachesvc"]
@@ -273,6 +276,9 @@ def test_the_key_service_shows_its_figures_and_takes_epoch_commands(bed):
         c.connect(f"{bed.folder}/key.sock")
         c.sendall(b"nonsense" * 8)
         wait.until(lambda: metrics(s.admin)['sslgw_keysvc_refusals_total{reason="format_errors"}'] >= 1, 10, "a refusal")
+    os.unlink(sock)
+    wait.until(lambda: os.path.exists(sock) and get(sock, "/ready")[0] == 200, 10, "the socket is made again")
+    assert os.stat(sock).st_mode & 0o777 == 0o600 and f"somebody removed {sock}: made again" in s.output()
     show = http(sock, "POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nepoch\nshow")
     assert show.startswith("HTTP/1.1 200 ") and "generations:" in show
     wrong = http(sock, "POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\nepoch\nnonsense")

@@ -61,7 +61,6 @@ void master_admin_watch(struct master *m)
 {
 	if (m->phase != MASTER_SERVING || adminconf_mend(&m->admin) != 0)
 		return;
-	log_errorx("somebody removed %s: made again; the monitor is started again", m->admin.path);
 	watcher_replace(m->watcher);
 }
 

@@ -318,7 +318,7 @@ struct status *status_new(struct loop *loop, const struct gateway_conf *conf,
 	s->counters = counters;
 	adminconf_params(&conf->admin, &admin);
 	s->admin = admin_new(loop, &admin);
-	if (s->admin == NULL || adminconf_serve(sockets, s->admin) != 0) {
+	if (s->admin == NULL || adminconf_serve(loop, sockets, s->admin) != 0) {
 		status_free(s);
 		return NULL;
 	}
