@@ -228,7 +228,7 @@ class Proxy:
                 else:
                     sock = self.context.wrap_socket(sock, server_side=True)
             self.talk(sock, peer, conf.get("mode"))
-        except OSError:
+        except (OSError, ValueError, IndexError, struct.error):
             pass
         with self.lock:
             self.open -= 1
@@ -260,14 +260,14 @@ class Proxy:
 
     def proxied(self, sock):
         """The address of a PROXY header, if something like one comes; from whomever."""
-        start = sock.recv(16, socket.MSG_PEEK)
+        start = sock.recv(12, socket.MSG_PEEK | socket.MSG_WAITALL)
         if start[:5] == b"PROXY":
-            line = b""
-            while not line.endswith(b"\n"):
-                line += sock.recv(1)
+            line = byte = sock.recv(1)
+            while byte and byte != b"\n":
+                line += (byte := sock.recv(1))
             return (line.split() + [b"", b"", b""])[2]
-        if start[:12] == SIGNATURE:
-            size = struct.unpack("!H", sock.recv(16)[14:16])[0]
+        if start == SIGNATURE:
+            size = struct.unpack("!H", sock.recv(16, socket.MSG_WAITALL)[14:16])[0]
             data = sock.recv(size, socket.MSG_WAITALL) if size else b""
             return socket.inet_ntoa(data[:4]).encode() if len(data) >= 4 else None
         return None
