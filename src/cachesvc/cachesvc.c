@@ -40,13 +40,14 @@ struct cachesvc {
 	struct deadline tick;
 	uint64_t told_ms; /* when a stranger was last logged; 0: never */
 	uintptr_t last_id; /* of a connection */
+	uint64_t flushes; /* that callers have been told of */
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
 
 /* A connection's caller lies in the word that its identity has for us, so nothing has to be freed:
- * bit 0 authed, 1 and 2 failures, above: the id. */
-enum { USER_FAILURES_SHIFT = 1, USER_FAILURES_MASK = 3, USER_ID_SHIFT = 3 };
+ * bit 0 authed, 1 and 2 failures, 3 knows the run_id, above: the id. */
+enum { USER_FAILURES_SHIFT = 1, USER_FAILURES_MASK = 3, USER_KNOWS_SHIFT = 3, USER_ID_SHIFT = 4 };
 
 _Static_assert(
     (int)COMMANDS_AUTH_FAILURES <= (int)USER_FAILURES_MASK, "they do not fit their bits");
@@ -59,6 +60,7 @@ static struct commands_caller caller_of(const struct identity *who)
 		.id = user >> USER_ID_SHIFT,
 		.authed = who->tls || (user & 1) != 0,
 		.may_flush = who->tls ? who->role == ROLE_OPERATOR : who->local && who->uid == 0,
+		.knows_run = (user >> USER_KNOWS_SHIFT & 1) != 0,
 		.failures = (user >> USER_FAILURES_SHIFT) & USER_FAILURES_MASK,
 	};
 }
@@ -66,6 +68,7 @@ static struct commands_caller caller_of(const struct identity *who)
 static void caller_keep(struct identity *who, const struct commands_caller *caller)
 {
 	who->user = (void *)((uintptr_t)caller->id << USER_ID_SHIFT |
+			     (uintptr_t)caller->knows_run << USER_KNOWS_SHIFT |
 			     (uintptr_t)caller->failures << USER_FAILURES_SHIFT |
 			     (uintptr_t)caller->authed);
 }
@@ -91,6 +94,22 @@ static void refuse(struct cachesvc *c, struct call *call, const struct identity 
 	call_close(call);
 }
 
+static bool keep_ignorant(void *arg, const struct identity *who)
+{
+	struct commands_caller caller = caller_of(who);
+
+	(void)arg;
+	return !caller.knows_run;
+}
+
+/* Claims are gone: who has asked what run this is asks again, on a new connection, before it makes another.
+ * What it has sent already is not carried out. */
+static void forget_run(struct cachesvc *c)
+{
+	c->flushes = c->commands.flushes;
+	service_recheck(c->service, keep_ignorant, c);
+}
+
 static void on_call(void *arg, struct call *call, struct bytes request)
 {
 	struct cachesvc *c = arg;
@@ -106,6 +125,8 @@ static void on_call(void *arg, struct call *call, struct bytes request)
 		caller.id = ++c->last_id;
 	commands_run(&c->commands, &caller, request, loop_now_ms(c->loop), &c->reply);
 	caller_keep(who, &caller);
+	if (c->commands.flushes != c->flushes)
+		forget_run(c);
 	if (c->reply.close)
 		call_reply_last(call, c->reply.iov, c->reply.n);
 	else

@@ -33,6 +33,7 @@ struct commands {
 	uint64_t auth_failures;
 	uint64_t connections; /* now; kept by the owner, for INFO */
 	char run_id[41]; /* 40 hex digits, new at each start and with each FLUSHALL */
+	uint64_t flushes;
 };
 
 /* A connection's; kept by its owner. */
@@ -40,6 +41,7 @@ struct commands_caller {
 	uint64_t id; /* for CLIENT ID */
 	bool authed; /* starts true where a certificate has said who it is */
 	bool may_flush;
+	bool knows_run; /* it was told the run_id by INFO, and may rely on it */
 	uint8_t failures; /* of AUTH */
 };
 

@@ -236,6 +236,7 @@ void run_info(struct run *r)
 	uint8_t *text = r->w.at + RESP_NUMBER_MAX;
 	size_t len = info_write(&info, text, COMMANDS_REPLY_MAX - RESP_NUMBER_MAX);
 
+	r->caller->knows_run = true;
 	/* Its head is written in front of it: the text lies in the same buffer, behind the head. */
 	run_value(r, bytes_of(text, len));
 }

@@ -183,7 +183,8 @@ void run_dbsize(struct run *r)
 	resp_write_integer(&r->w, (int64_t)stats.entries);
 }
 
-/* Claims go too, so whoever relies on one has to be able to notice: by the new run_id. */
+/* Claims go too, so whoever relies on one has to be able to notice: by the new run_id. The owner closes the
+ * connections of those who know the old one. */
 void run_flushall(struct run *r)
 {
 	if (r->cmd->argc == 2 && !run_arg_is(r, 1, "SYNC") && !run_arg_is(r, 1, "ASYNC")) {
@@ -194,6 +195,8 @@ void run_flushall(struct run *r)
 	} else {
 		store_flush(r->commands->store);
 		commands_new_run_id(r->commands);
+		r->commands->flushes++;
+		r->caller->knows_run = false;
 		resp_write_simple(&r->w, "OK");
 	}
 }

@@ -169,11 +169,12 @@ static const struct conf_option options[] = {
 	    .help = "how long a session can be resumed; TLS 1.3 allows 7d" },
 	{ .path = "sites[].resumption",
 	    .type = CONF_ENUM,
-	    .values = "tickets|stateful|off",
+	    .values = "tickets|stateful|stateful_once|off",
 	    .def = "tickets",
 	    SITE(resumption),
 	    .help =
-		"sessions in tickets that the client keeps, in the session cache, or not at all" },
+		"sessions in tickets that the client keeps, in the session cache, there and each "
+		"resumed once in the whole cluster, or not at all" },
 	{ .path = "sites[].client_certificate", .type = CONF_GROUP, .help = "client certificates" },
 	{ .path = "sites[].client_certificate.verify",
 	    .type = CONF_ENUM,

@@ -204,6 +204,14 @@ static void hex(char *text, const uint8_t *bytes, size_t n)
 	text[2 * n] = '\0';
 }
 
+static bool is_any_used_once(const struct gateway_conf *conf)
+{
+	for (size_t i = 0; i < conf->sites.n; i++)
+		if (conf->sites.at[i].resumption == RESUME_STATEFUL_ONCE)
+			return true;
+	return false;
+}
+
 static int make_cache(struct services *s, const struct roles_given *role, const uint8_t *token,
     char *error, size_t size)
 {
@@ -216,7 +224,8 @@ static int make_cache(struct services *s, const struct roles_given *role, const 
 		.owner = role->owner,
 		.password = password,
 		.found = s->worker->counters.cache_found,
-		.repairs = s->worker->counters.cache_repairs };
+		.repairs = s->worker->counters.cache_repairs,
+		.claims = is_any_used_once(conf) };
 	struct tlsctx_params tls;
 
 	hex(password, token, KEYCLIENT_TOKEN_LEN);

@@ -33,6 +33,9 @@
 	X(cache_errors, "sslgw_session_cache_errors_total")                                        \
 	X(cache_stores, "sslgw_session_cache_stores_total")                                        \
 	X(cache_repairs, "sslgw_session_cache_repairs_total")                                      \
+	X(claims, "sslgw_session_claims_total")                                                    \
+	X(claims_refused, "sslgw_session_claims_refused_total")                                    \
+	X(claims_failed, "sslgw_session_claims_failed_total")                                      \
 	X(requests, "sslgw_requests_total")                                                        \
 	X(requests_open, "sslgw_requests_open")                                                    \
 	X(retries, "sslgw_retries_total")                                                          \

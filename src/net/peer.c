@@ -132,6 +132,7 @@ static void peer_connect_now(struct peer *peer)
 	peer->blocked = false;
 	peer->missed = 0;
 	peer->replied = false;
+	peer->mark = 0;
 	if (plain || ssl != NULL)
 		peer->stream = stream_connect(peer->loop, &peer->endpoint, ssl, &peer_events, peer);
 	peer_set_state(peer, PEER_CONNECTING, peers->params.connect_ms);
@@ -215,11 +216,24 @@ static void on_opened(void *arg)
 	}
 	set_tcp_timeout(peer);
 	if (params->hello == NULL) {
-		peer_up(peer);
+		peer_enter(peer);
 		return;
 	}
 	peer->state = PEER_WELCOMING; /* under the deadline of connecting */
 	if (peer_send_own(peer, ASK_HELLO, params->hello) != 0)
+		peer_lost(peer, PEERS_LOST, "no memory");
+}
+
+void peer_enter(struct peer *peer)
+{
+	const struct peers_params *params = &peer->peers->params;
+
+	if (params->inquire == NULL) {
+		peer_up(peer);
+		return;
+	}
+	peer->state = PEER_WELCOMING; /* under the same deadline */
+	if (peer_send_own(peer, ASK_INQUIRY, params->inquire) != 0)
 		peer_lost(peer, PEERS_LOST, "no memory");
 }
 

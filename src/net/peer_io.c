@@ -191,7 +191,7 @@ static void peer_welcomed(struct peer *peer, struct bytes answer, bool in_time)
 	}
 	if (in_time)
 		peer_ok(peer);
-	peer_up(peer);
+	peer_enter(peer);
 }
 
 static void peer_answer(struct peer *peer, struct ask *ask, struct bytes answer)
@@ -210,9 +210,14 @@ static void peer_answer(struct peer *peer, struct ask *ask, struct bytes answer)
 	/* A probe that is answered too late to be of use to an ask does not close the breaker. */
 	in_time = us / 1000 <= peer->peers->params.deadline_ms;
 	ask_recycle(ask);
-	if (kind == ASK_HELLO)
+	if (kind == ASK_HELLO) {
 		peer_welcomed(peer, answer, in_time);
-	else if (kind == ASK_PROBE && in_time)
+	} else if (kind == ASK_INQUIRY) {
+		peer->mark = peer->peers->params.learn(
+		    peer->peers->params.arg, &peer->endpoint, answer);
+		peer_up(peer);
+	}
+	if (kind == ASK_PROBE && in_time)
 		peer_answered(peer);
 	else if (kind == ASK_PING && in_time)
 		peer_ok(peer);

@@ -45,10 +45,14 @@ struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_ch
 	if (!peers->started)
 		peers_connect(peers);
 	peer = peers_choose(peers, &choice, why);
-	if (peers->open_n > 0)
+	if (peers->open_n > 0 && !choice.direct)
 		send_probes(peers, message);
 	if (peer == NULL)
 		return NULL;
+	if (choice.direct && peer->state != PEER_UP) {
+		*why = PEERS_NO_ENDPOINT;
+		return NULL;
+	}
 	ask = ask_new(peer, ASK_USER);
 	if (ask == NULL) {
 		*why = PEERS_FULL;

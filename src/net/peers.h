@@ -36,6 +36,10 @@ struct peers_params {
 	    size_t max); /* first message of a new connection (HELLO, AUTH); NULL: none */
 	enum parse (*welcome)(void *arg,
 	    struct bytes answer); /* its answer: OK, or BAD closes; NULL: any answer will do */
+	/* After the welcome, before the connection is used: what is to be known of the server (NULL: nothing). Of
+	 * the answer learn() makes the connection's mark, any number; 0 stands for none. */
+	size_t (*inquire)(void *arg, uint8_t *buf, size_t max);
+	uint64_t (*learn)(void *arg, const struct endpoint *, struct bytes answer);
 	size_t (*ping)(
 	    void *arg, uint8_t *buf, size_t max); /* an idle ping; its answer is dropped */
 	void (*sent)(void *arg, unsigned slot,
@@ -59,6 +63,9 @@ struct peers_choice {
 	bool
 	    hedge; /* unanswered at the p95 of the last answers: a copy to another (RANK: the next rank), within the
 		     * budget; the first good answer counts */
+	bool
+	    direct; /* at once over the connection that there is, or not at all: neither it nor a copy of it goes
+		     * anywhere else, or over another connection */
 	uint64_t
 	    avoid; /* PEERS_ANY: slots not to be taken, bit 1 << slot, unless there is no other */
 };
@@ -81,6 +88,8 @@ unsigned ask_slot(
     const struct ask *); /* where it was sent: the number of the endpoint in peers_set()'s order */
 /* Who answers there: the certificate's SPKI is no longer wanted: connections to such servers close. */
 void peers_recheck(struct peers *);
+/* The mark of the connection to the one that PEERS_RANK chooses; 0: none can be used now. */
+uint64_t peers_mark(const struct peers *, struct peers_choice);
 bool peers_usable(const struct peers *); /* some endpoint's breaker is closed */
 uint32_t peers_in_flight(const struct peers *);
 /* How an endpoint of the set is, for those who watch. False: there is none of that slot. */

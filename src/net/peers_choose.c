@@ -103,7 +103,8 @@ static size_t choose_any(
 	return choice_by_load(load, peers->n, peers_chance64(peers));
 }
 
-static size_t choose_by_rank(struct peers *peers, uint64_t hash, size_t rank, bool *any_closed)
+static size_t choose_by_rank(
+    const struct peers *peers, uint64_t hash, size_t rank, bool *any_closed)
 {
 	uint64_t ids[PEERS_MAX];
 	size_t i;
@@ -145,6 +146,16 @@ struct peer *peers_choose(
 	}
 	*why = i != CHOICE_NONE ? PEERS_ASKED : any_closed ? PEERS_FULL : PEERS_BREAKER;
 	return i != CHOICE_NONE ? peers->at[i] : NULL;
+}
+
+uint64_t peers_mark(const struct peers *peers, struct peers_choice choice)
+{
+	bool any_closed;
+	size_t i;
+
+	assert(choice.by == PEERS_RANK);
+	i = choose_by_rank(peers, choice.hash, choice.rank, &any_closed);
+	return i != CHOICE_NONE && peers->at[i]->state == PEER_UP ? peers->at[i]->mark : 0;
 }
 
 /* ---- hedging */

@@ -35,6 +35,7 @@ enum ask_kind {
 	ASK_USER,
 	ASK_COPY, /* of a user's: at a second peer */
 	ASK_HELLO,
+	ASK_INQUIRY,
 	ASK_PING,
 	ASK_PROBE,
 };
@@ -72,7 +73,7 @@ struct ask {
 	X(PEER_DOWN, "down") /* never connected yet */                                             \
 	X(PEER_WAITING, "waiting") /* for the back-off's end */                                    \
 	X(PEER_CONNECTING, "connecting") /* TCP and TLS */                                         \
-	X(PEER_WELCOMING, "welcoming") /* the hello's answer is awaited */                         \
+	X(PEER_WELCOMING, "welcoming") /* the answer to hello or inquiry is awaited */             \
 	X(PEER_UP, "up")                                                                           \
 	X(PEER_GONE, "gone") /* freed after the turn */
 
@@ -100,6 +101,7 @@ struct peer {
 	bool asked; /* something was sent since the ping timer last ran */
 	bool told; /* "failed too often" was logged */
 	const char *why; /* the last loss */
+	uint64_t mark; /* learnt at the welcome */
 	struct stream *stream; /* NULL: none */
 	struct breaker breaker;
 	struct delays delays; /* of its answers */
@@ -186,6 +188,7 @@ void peer_lost(
     struct peer *, enum peers_result, const char *why); /* closes; asks end; connects again */
 void peer_ask_over(struct peer *); /* one of its asks has ended */
 void peer_recheck(struct peer *); /* closes, where the server's certificate is denied by now */
+void peer_enter(struct peer *); /* the server welcomes us: what is to be learnt of it, then up */
 void peer_up(struct peer *); /* the connection can be used: what was held back goes out */
 
 /* peer_io.c */

@@ -52,3 +52,44 @@ def test_a_wrong_password_costs_resumption_only_and_is_said(bed, ctx):
     assert got.status == 200 and not facts[2]
     wait.until(lambda: "WRONGPASS" in g.output() or "password" in g.output(), 5, "it is said")
     assert server.ask("DBSIZE") == "0"
+
+
+def once(bed, servers):
+    site = bed.site(resumption="stateful_once")
+    return bed.gateway(conftext.merged(bed.settings(bed.backend(), sites=[site]), {
+        "session_cache": {"servers": [f"redis://127.0.0.1:{s.port}" for s in servers]}}))
+
+
+@pytest.mark.parametrize("options", [{"version": "1.2", "tickets": False}, {"version": "1.3"}], ids=["1.2 id", "1.3"])
+def test_sessions_are_used_once_where_it_forgets_nothing(bed, ctx, options):
+    servers = [redis_server.Redis(bed, f"redis{n}") for n in range(2)]
+    g = once(bed, servers)
+
+    def tried(session):
+        return [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)]
+    wait.until(lambda: tried(client.get(g.port, ctx(**options))[2])[0], 10, "sessions resume", every=0.1)
+    assert all(tried(client.get(g.port, ctx(**options))[2]) == [True, False, False] for _ in range(10))
+    assert 0 < int(servers[0].ask("EVAL", "return #redis.call('KEYS', 'claim:*')", "0"))
+    # Started anew it has another run_id: what it had granted is not granted again, though the other has the session.
+    kept = [client.get(g.port, ctx(**options))[2] for _ in range(10)]
+    assert all(client.get(g.port, ctx(**options), session=s)[1][2] for s in kept)
+    servers[0].stop()
+    servers[0].start()
+
+    def whole():
+        new = [client.get(g.port, ctx(**options))[2] for _ in range(8)]
+        return all(client.get(g.port, ctx(**options), session=s)[1][2] for s in new)
+    wait.until(whole, 10, "both are used again", every=0.1)
+    assert not any(client.get(g.port, ctx(**options), session=s)[1][2] for s in kept)
+
+
+def test_where_a_claim_could_be_evicted_sessions_are_not_used_at_all_and_it_is_said(bed, ctx):
+    server = redis_server.Redis(bed, "redis")
+    assert server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru") == "OK"
+    g = once(bed, [server])
+    wait.until(lambda: "maxmemory-policy" in g.output(), 10, "it is said")
+    for options in ({"version": "1.2", "tickets": False}, {"version": "1.3"}):
+        _, _, session = client.get(g.port, ctx(**options))
+        got, facts, _ = client.get(g.port, ctx(**options), session=session)
+        assert got.status == 200 and not facts[2]
+    assert server.ask("DBSIZE") == "0"

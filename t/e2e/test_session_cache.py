@@ -1,28 +1,35 @@
-"""What the gateways do with cache servers beyond get and set: a copy that was lost is written back."""
+"""What the gateways do with cache servers beyond get and set: a copy that was lost is written back; a session of a site
+with resumption = "stateful_once" is resumed once in the whole cluster, whatever becomes of a cache server."""
+import concurrent.futures
+import threading
+
 import pytest
 
-from bed import client, cluster, wait
+from bed import cache, client, cluster, wait
 
+ONCE = "once.localhost"
+WAYS = {"1.2 id": {"version": "1.2", "tickets": False}, "1.3": {"version": "1.3"}}
 ID = {"version": "1.2", "tickets": False}  # a session that may be resumed again and again
 
 
 @pytest.fixture(scope="module")
 def farm(shared):
-    sites = [shared.site("localhost")]
+    sites = [shared.site("localhost"), shared.site(ONCE, resumption="stateful_once")]
     return cluster.Cluster(shared, shared.backend().address, gateways=2, keys=1, sites=sites, balancer=False).start()
+
+
+def holds_claims(farm, ctx):
+    """Both cache servers do, for each gateway: of so many sessions some are claimed at the one, some at the other."""
+    return all(all(come_back(farm, ctx, sessions(farm, ctx, 12, WAYS["1.3"], ONCE), WAYS["1.3"], n)) for n in range(2))
 
 
 @pytest.fixture
 def whole(farm, ctx):
-    """All parts run, and each gateway knows it, before a test."""
+    """All parts run, and each gateway uses them, before a test."""
     for part in farm.caches:
         if not part.alive():
             part.start()
-
-    def connected():
-        return all(farm.total([g], 'sslgw_service_server_connected_workers{service="sessions"') == len(farm.caches)
-                   and not farm.total([g], 'sslgw_service_server_spared_workers{service="sessions"') for g in farm.gateways)
-    wait.until(connected, 10, "each gateway is connected to each cache server", every=0.1)
+    wait.until(lambda: holds_claims(farm, ctx), 15, "each gateway uses each cache server", every=0.1)
     return farm
 
 
@@ -39,21 +46,122 @@ def entries(farm, part):
 
 
 def test_a_copy_that_was_lost_is_written_back_when_it_is_missed(whole, ctx):
-    missed, others = sessions(whole, ctx, 20, ID), sessions(whole, ctx, 20, ID)
     first, second = whole.caches
-    wait.until(lambda: entries(whole, first) == entries(whole, second) >= 40, 5, "each session is at both")
+    there = [entries(whole, part) for part in whole.caches]
+    missed, others = sessions(whole, ctx, 20, ID), sessions(whole, ctx, 20, ID)
+    wait.until(lambda: [entries(whole, part) for part in whole.caches] == [n + 40 for n in there], 5, "each session is at both")
     first.restart()
-
-    def used_again():
-        return all(whole.total([g], 'sslgw_service_server_connected_workers{service="sessions"') == 2 for g in whole.gateways)
-    wait.until(used_again, 10, "the one that was started anew is used", every=0.1)
+    wait.until(lambda: holds_claims(whole, ctx), 15, "it is used", every=0.1)
+    there = entries(whole, first)
     before = whole.total(whole.gateways, "sslgw_session_cache_repairs_total")
     assert resumed(whole, ctx, missed, ID) == 20
     repaired = whole.total(whole.gateways, "sslgw_session_cache_repairs_total") - before
     assert 0 < repaired < 20, f"of 20 sessions some rank the lost server first, and some do not: {repaired}"
-    wait.until(lambda: entries(whole, first) == repaired, 5, "they lie there again")
+    wait.until(lambda: entries(whole, first) == there + repaired, 5, "they lie there again")
     # Now these are all that it has: the rest is lost with the other server.
     second.kill()
     assert resumed(whole, ctx, missed, ID, gateway=1) == repaired
     # Counter-proof: what nobody looked up was not written back.
     assert resumed(whole, ctx, others, ID, gateway=1) == 0
+
+
+# ---- used once
+
+def claims(farm):
+    """(granted, refused, failed) so far."""
+    return [farm.total(farm.gateways, f"sslgw_session_claims_{kind}total") for kind in ("", "refused_", "failed_")]
+
+
+def come_back(farm, ctx, kept, options, gateway):
+    """Which of these sessions are resumed."""
+    return [client.get(farm.gateways[gateway].port, ctx(**options), sni=ONCE, session=s)[1][2] for s in kept]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_session_resumes_once_and_never_twice(whole, ctx, way):
+    kept = sessions(whole, ctx, 20, WAYS[way], ONCE)
+    before = claims(whole)
+    assert sum(come_back(whole, ctx, kept, WAYS[way], 1)) == 20
+    assert not any(come_back(whole, ctx, kept, WAYS[way], 0) + come_back(whole, ctx, kept, WAYS[way], 1))
+    assert [now - was for now, was in zip(claims(whole), before)] == [20, 40, 0]
+
+
+def test_each_resumption_brings_the_next_session(whole, ctx):
+    _, _, session = client.get(whole.gateways[0].port, ctx(version="1.3"), sni=ONCE)
+    for n in range(20):
+        _, facts, session = client.get(whole.gateways[n % 2].port, ctx(version="1.3"), sni=ONCE, session=session)
+        assert facts[2], n
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_those_who_come_with_it_at_the_same_time_one_resumes(whole, ctx, way):
+    """Four at once, at two gateways."""
+    racers, rounds = 4, 25
+    kept = sessions(whole, ctx, rounds, WAYS[way], ONCE)
+    gate = threading.Barrier(racers)
+
+    def race(n):
+        out = []
+        for session in kept:
+            gate.wait(20)
+            out.append(client.get(whole.gateways[n % 2].port, ctx(**WAYS[way]), sni=ONCE, session=session)[1][2])
+        return out
+    with concurrent.futures.ThreadPoolExecutor(racers) as pool:
+        won = [sum(one) for one in zip(*pool.map(race, range(racers)))]
+    assert max(won) == 1, won
+    # A claim has 20 ms; where nobody got his answer in time, nobody resumes.
+    assert sum(won) > 0.8 * rounds, won
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_killed_cache_server_takes_its_claims_along_and_nothing_resumes_twice(whole, ctx, way):
+    kept = sessions(whole, ctx, 20, WAYS[way], ONCE)
+    used, fresh = kept[:10], kept[10:]
+    assert sum(come_back(whole, ctx, used, WAYS[way], 0)) == 10
+    first = whole.caches[0]
+    first.kill()
+    assert not any(come_back(whole, ctx, used, WAYS[way], 1))
+    got = come_back(whole, ctx, fresh, WAYS[way], 1)
+    assert 0 < sum(got) < 10, "some are claimed at the one that is left, and some at the one that is gone"
+    first.start()
+    wait.until(lambda: holds_claims(whole, ctx), 10, "it is used again", every=0.1)
+    # The other has a copy of each, and the one that would know that they were used has forgotten it.
+    before = claims(whole), whole.total(whole.gateways, "sslgw_sessions_delivered_total")
+    assert not any(come_back(whole, ctx, kept, WAYS[way], 0) + come_back(whole, ctx, kept, WAYS[way], 1))
+    granted, refused, failed = (now - was for now, was in zip(claims(whole), before[0]))
+    assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before[1] == 40, "they are there"
+    assert granted == 0 and refused > 0 and failed > 0 and refused + failed == 40
+
+
+def test_after_a_flush_of_one_cache_server_nothing_resumes_twice(whole, ctx):
+    """It goes on running, so no connection is lost by itself."""
+    options = WAYS["1.2 id"]
+    kept = sessions(whole, ctx, 20, options, ONCE)
+    assert sum(come_back(whole, ctx, kept, options, 0)) == 20
+    operator = whole.ids.issue("op", "operator")
+    port = whole.caches[0].settings["listen"][0].rpartition(":")[2]
+    with cache.Resp(int(port), context=cache.client_context(operator)) as r:
+        assert r.ask("DBSIZE") > 0 and r.ask("FLUSHALL") == "OK"
+    before = whole.total(whole.gateways, "sslgw_sessions_delivered_total")
+    # At once, while connections are being made anew, and afterwards.
+    assert not any(come_back(whole, ctx, kept, options, 1))
+    wait.until(lambda: holds_claims(whole, ctx), 10, "both servers hold claims again", every=0.1)
+    assert not any(come_back(whole, ctx, kept, options, 0) + come_back(whole, ctx, kept, options, 1))
+    assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before >= 60, "they are there"
+
+
+def test_without_claims_a_session_does_resume_twice(bed, ctx, faults_build):
+    """Counter-proof of all of the above."""
+    g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful_once")]), build=faults_build,
+                    env={"SSLGW_FAULT": "no-claim"})
+    for options in WAYS.values():
+        _, _, session = client.get(g.port, ctx(**options))
+        assert [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)] == [True] * 3
+
+
+def test_on_one_machine_it_needs_no_settings(bed, ctx):
+    g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful_once")]))
+    for options in WAYS.values():
+        _, _, session = client.get(g.port, ctx(**options))
+        assert [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)] == [True, False, False]
+    assert g.counter("sslgw_session_claims_total") == len(WAYS)

@@ -26,6 +26,7 @@ struct peers {
 	struct ask asks[ASKS_MAX];
 	size_t n, blamed, set_n;
 	unsigned asked; /* n, to wait for */
+	uint64_t mark; /* of all connections */
 	enum peers_why why; /* PEERS_ASKED: takes asks */
 	void (*up)(void *arg);
 	void *up_arg;

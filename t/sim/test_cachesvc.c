@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "cachesvc/cachesvc.h"
 #include "net/listener.h"
 #include "net/peers.h"
@@ -47,7 +48,8 @@ struct bed {
 	struct sim_server at; /* for its path alone */
 	struct asked asked[ASKS_MAX];
 	const char *secret;
-	int drained_n;
+	int drained_n, learnt_n;
+	bool knows; /* peers ask what run it is */
 	char in[4096];
 	size_t in_len;
 	/* the program */
@@ -123,6 +125,26 @@ static enum parse welcome(void *arg, struct bytes answer)
 	return bytes_equal_str(answer, "+OK\r\n") ? PARSE_OK : PARSE_BAD;
 }
 
+static size_t inquire(void *arg, uint8_t *buf, size_t max)
+{
+	(void)arg;
+	assert_true(max >= 6);
+	memcpy(buf, "INFO\r\n", 6);
+	return 6;
+}
+
+static uint64_t learn(void *arg, const struct endpoint *at, struct bytes answer)
+{
+	struct bed *bed = arg;
+	const uint8_t *at_run;
+
+	(void)at;
+	bed->learnt_n++;
+	at_run = memmem(answer.at, answer.len, "run_id:", 7);
+	assert_non_null(at_run);
+	return hash_bytes(&(struct hash_key){ { 0, 0 } }, bytes_of(at_run + 7, 40));
+}
+
 static const struct frame_codec replies = { "resp", resp_reply_next, true, RESP_REPLY_MAX };
 
 static void connect_peers(struct bed *bed)
@@ -136,6 +158,8 @@ static void connect_peers(struct bed *bed)
 		.owner = getuid(),
 		.hello = auth,
 		.welcome = welcome,
+		.inquire = bed->knows ? inquire : NULL,
+		.learn = learn,
 		.arg = bed,
 	};
 
@@ -219,6 +243,44 @@ static void another_user_is_served_nothing(void **state)
 	sim_until(
 	    bed->loop, (sim_got(fd, bed->in, sizeof(bed->in), &bed->in_len, ""), sim_ended(fd)));
 	assert_int_equal(bed->in_len, 0);
+	close(fd);
+}
+
+/* A claim's name must not be granted again to one who does not know that all claims are gone. */
+static void a_flush_sends_away_who_knows_the_former_run(void **state)
+{
+	static const char flush[] = "AUTH 0123456789abcdef0123456789abcdef\r\nFLUSHALL\r\n";
+	struct bed *bed = *state;
+	struct peers_choice first = { .by = PEERS_RANK };
+	uint64_t mark;
+	int fd, ignorant;
+
+	if (getuid() != 0)
+		skip();
+	bed->knows = true;
+	start(bed);
+	connect_peers(bed);
+	ask(bed, 0, "SET claim:a 1 NX PX 60000");
+	sim_until(bed->loop, bed->asked[0].done_n == 1);
+	assert_string_equal(bed->asked[0].answer, "+OK\r\n");
+	mark = peers_mark(bed->peers, first);
+	assert_int_not_equal(mark, 0);
+	ignorant = sim_connect(&bed->at.endpoint);
+	assert_int_equal(send(ignorant, flush, 39, 0), 39);
+	sim_until(bed->loop, sim_got(ignorant, bed->in, sizeof(bed->in), &bed->in_len, "+OK\r\n"));
+	bed->in_len = 0;
+	fd = sim_connect(&bed->at.endpoint);
+	assert_int_equal(send(fd, flush, strlen(flush), 0), strlen(flush));
+	sim_until(bed->loop, sim_got(fd, bed->in, sizeof(bed->in), &bed->in_len, "+OK\r\n+OK\r\n"));
+	sim_until(bed->loop, bed->learnt_n == 2);
+	sim_until(bed->loop, peers_mark(bed->peers, first) != 0);
+	assert_int_not_equal(peers_mark(bed->peers, first), mark);
+	/* Those who rely on nothing stay. */
+	assert_int_equal(send(ignorant, "PING\r\n", 6, 0), 6);
+	bed->in_len = 0;
+	sim_until(
+	    bed->loop, sim_got(ignorant, bed->in, sizeof(bed->in), &bed->in_len, "+PONG\r\n"));
+	close(ignorant);
 	close(fd);
 }
 
@@ -494,6 +556,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_gateway_is_served),
 		T(a_wrong_token_is_served_nothing),
+		T(a_flush_sends_away_who_knows_the_former_run),
 		T(another_user_is_served_nothing),
 		T(hands_and_http_are_told_apart),
 		T(what_has_expired_goes_while_nobody_asks),

@@ -250,6 +250,7 @@ static void a_close_in_the_middle_of_an_answer_is_a_loss(void **state)
 	sim_server_say(&bed->server, "A\nhal");
 	sim_until(bed->loop, bed_ended(bed, 0, PEERS_OK));
 	sim_server_close(&bed->server);
+	sim_server_take(&bed->server);
 	sim_until(bed->loop, bed_ended(bed, 1, PEERS_LOST));
 	assert_true(peers_usable(bed->peers));
 	/* What is asked now waits for the next connection. */
@@ -323,6 +324,93 @@ static void a_welcome_that_does_not_come_ends_the_connection(void **state)
 	assert_true(sim_server_sees_end(&bed->server));
 }
 
+/* ---- what is to be known of a server */
+
+static size_t inquire(void *arg, uint8_t *buf, size_t max)
+{
+	(void)arg;
+	assert_true(max >= 4);
+	memcpy(buf, "who\n", 4);
+	return 4;
+}
+
+/* The number that it says. */
+static uint64_t learn(void *arg, const struct endpoint *at, struct bytes answer)
+{
+	const struct bed *bed = arg;
+
+	assert_true(endpoint_equal(at, &bed->server.endpoint));
+	assert_true(answer.len == 2);
+	return (uint64_t)(answer.at[0] - '0');
+}
+
+static const struct peers_choice first = { .by = PEERS_RANK, .direct = true };
+
+static uint64_t mark_of(struct bed *bed)
+{
+	return peers_mark(bed->peers, (struct peers_choice){ .by = PEERS_RANK });
+}
+
+static void a_connection_is_marked_by_what_was_learnt_before_its_use(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->params.hello = bed_hello;
+	bed->params.welcome = bed_welcome;
+	bed->params.inquire = inquire;
+	bed->params.learn = learn;
+	bed->params.arg = bed;
+	bed_start(bed, true);
+	bed_connect(bed);
+	bed_ask(bed, 0, "a\n", 0);
+	sim_until(bed->loop, sim_server_got(&bed->server, "hello\n"));
+	assert_int_equal(mark_of(bed), 0);
+	sim_server_say(&bed->server, "welcome\n");
+	sim_until(bed->loop, sim_server_got(&bed->server, "hello\nwho\n"));
+	sim_while(bed->loop, 20, sim_server_got(&bed->server, "hello\nwho\n"));
+	assert_int_equal(bed->up_n, 0);
+	assert_int_equal(mark_of(bed), 0);
+	sim_server_say(&bed->server, "7\n");
+	sim_until(bed->loop, sim_server_got(&bed->server, "hello\nwho\na\n"));
+	assert_int_equal(mark_of(bed), 7);
+	/* It is the connection's: with the next one it is asked anew. */
+	sim_server_close(&bed->server);
+	sim_server_take(&bed->server);
+	sim_until(bed->loop, bed_ended(bed, 0, PEERS_LOST));
+	assert_int_equal(mark_of(bed), 0);
+	sim_until(bed->loop, sim_server_accepted(&bed->server, 2));
+	sim_server_say(&bed->server, "welcome\n");
+	sim_server_say(&bed->server, "0\n");
+	sim_until(bed->loop, bed->up_n == 2);
+	assert_int_equal(mark_of(bed), 0);
+}
+
+static void what_is_direct_goes_over_the_connection_that_there_is_or_not_at_all(void **state)
+{
+	struct bed *bed = *state;
+	enum peers_why why;
+
+	bed->params.hello = bed_hello;
+	bed_start(bed, true);
+	bed_connect(bed);
+	/* Any other ask would wait for the welcome. */
+	assert_null(
+	    peers_ask(bed->peers, bytes_str("a\n"), first, 0, bed_done, &bed->asked[0], &why));
+	sim_server_say(&bed->server, "welcome\n");
+	sim_until(bed->loop, bed->up_n == 1);
+	assert_non_null(
+	    peers_ask(bed->peers, bytes_str("b\n"), first, 0, bed_done, &bed->asked[1], &why));
+	sim_until(bed->loop, sim_server_got(&bed->server, "hello\nb\n"));
+	sim_server_close(&bed->server);
+	sim_server_take(&bed->server);
+	sim_until(bed->loop, bed_ended(bed, 1, PEERS_LOST));
+	sim_until(bed->loop, sim_server_accepted(&bed->server, 2));
+	sim_server_say(&bed->server, "welcome\n");
+	sim_until(bed->loop, bed->up_n == 2);
+	sim_while(bed->loop, 20, sim_server_got(&bed->server, "hello\n"));
+	assert_int_equal(bed->asked[0].done_n, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
@@ -343,6 +431,8 @@ int main(void)
 		T(nothing_is_asked_before_the_welcome),
 		T(who_is_not_welcome_asks_nothing),
 		T(a_welcome_that_does_not_come_ends_the_connection),
+		T(a_connection_is_marked_by_what_was_learnt_before_its_use),
+		T(what_is_direct_goes_over_the_connection_that_there_is_or_not_at_all),
 	};
 #undef T
 

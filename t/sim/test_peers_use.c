@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "net/breaker.h"
+
 #include "peers_bed.h"
 
 /* ---- cancel, free, ask in callbacks */
@@ -267,6 +269,32 @@ static void a_spared_server_is_probed_with_copies_of_asks(void **state)
 	assert_int_equal(bed->asked[9].done_n, 0);
 }
 
+static void no_probe_is_a_copy_of_what_is_direct(void **state)
+{
+	struct bed *bed = *state;
+	struct peers_choice direct = { .by = PEERS_RANK, .direct = true };
+	uint64_t until;
+	enum peers_why why;
+
+	bed->params.ping = bed_ping;
+	bed_start(bed, true);
+	bed_connect(bed);
+	open_breaker(bed);
+	until = sim_now_ms() + BREAKER_PROBE_MS + BREAKER_JITTER_MS + 100;
+	while (sim_now_ms() < until) {
+		assert_null(peers_ask(
+		    bed->peers, bytes_str("direct\n"), direct, 0, bed_done, &bed->asked[9], &why));
+		assert_int_equal(why, PEERS_BREAKER);
+		sim_turn(bed->loop);
+	}
+	(void)sim_server_len(&bed->server);
+	assert_null(strstr(bed->server.in, "direct"));
+	/* Counter-proof: any other ask is copied when a probe is due. */
+	sim_until(bed->loop,
+	    (assert_null(bed_ask_bytes(bed, 9, bytes_str("probe\n"), 0)),
+		sim_server_len(&bed->server) > 0 && strstr(bed->server.in, "probe") != NULL));
+}
+
 static void a_spared_server_is_pinged_when_nobody_asks(void **state)
 {
 	struct bed *bed = *state;
@@ -407,6 +435,7 @@ int main(void)
 		T(what_is_in_flight_is_bounded),
 		T(a_server_that_does_not_read_is_full_soon),
 		T(a_spared_server_is_probed_with_copies_of_asks),
+		T(no_probe_is_a_copy_of_what_is_direct),
 		T(a_spared_server_is_pinged_when_nobody_asks),
 		T(an_idle_connection_is_pinged_and_closed_when_it_is_silent),
 		T(an_answer_that_is_blamed_counts_as_a_failure),

@@ -47,10 +47,15 @@ struct sessioncache {
 	struct sessioncache_ask *asks;
 	size_t open;
 	unsigned lookups, puts, blamed, repairs; /* offered */
+	uint64_t holder; /* of claims; 0: nobody */
+	unsigned claims; /* asked for */
+	uint64_t claim_ms; /* of the last */
+	enum bed_mode claim_mode;
 	struct bed_entry {
 		uint8_t name[SEAL_NAME_LEN];
 		size_t len;
 		uint8_t *value;
+		bool claimed;
 	} entries[BED_ENTRIES];
 	size_t entries_n;
 };

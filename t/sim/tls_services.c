@@ -36,7 +36,7 @@ struct sessioncache_ask {
 	struct sessioncache *cache;
 	struct later later;
 	enum bed_mode mode;
-	bool put;
+	bool put, claim;
 	uint8_t name[SEAL_NAME_LEN];
 	uint8_t *value;
 	size_t len;
@@ -269,6 +269,12 @@ static enum sessioncache_result serve(struct sessioncache_ask *a, struct bytes *
 	}
 	if (e == NULL)
 		return SESSIONCACHE_MISS;
+	if (a->claim) {
+		bool was = e->claimed;
+
+		e->claimed = true;
+		return was ? SESSIONCACHE_MISS : SESSIONCACHE_OK;
+	}
 	if (a->mode == BED_WRONG)
 		e->value[e->len / 2] ^= 1;
 	*value = bytes_of(e->value, a->mode == BED_GARBAGE ? 3 : e->len);
@@ -347,6 +353,31 @@ void sessioncache_repair(const struct sessioncache_ask *a, struct bytes sealed, 
 	((struct sessioncache *)a->cache)->repairs++;
 }
 
+uint64_t sessioncache_holder(
+    const struct sessioncache *sc, const uint8_t name[static SEAL_NAME_LEN])
+{
+	(void)name;
+	return sc->holder;
+}
+
+struct sessioncache_ask *sessioncache_claim(
+    const struct sessioncache_ask *found, uint64_t ttl_ms, sessioncache_cb done, void *arg)
+{
+	struct sessioncache *sc = found->cache;
+	enum bed_mode mode = sc->mode;
+	struct sessioncache_ask *a;
+
+	sc->claims++;
+	sc->claim_ms = ttl_ms;
+	if (sc->claim_mode == BED_REFUSES)
+		return NULL;
+	sc->mode = sc->claim_mode;
+	a = ask_cache(sc, found->name, false, done, arg);
+	a->claim = true;
+	sc->mode = mode;
+	return a;
+}
+
 void sessioncache_cancel(struct sessioncache_ask *a)
 {
 	if (a->later.queued) {
@@ -386,6 +417,7 @@ void services_init(struct tls_bed *bed)
 	bed->keys.bed = bed->cache.bed = bed;
 	bed->worker.keys = &bed->keys;
 	bed->worker.sessions = &bed->cache;
+	bed->cache.holder = 1;
 }
 
 void services_clear(struct tls_bed *bed)

@@ -11,10 +11,8 @@
 
 #include "base/counters.h"
 #include "base/log.h"
-#include "wire/resp.h"
 
-#include "gateway/cluster/sessioncache.h"
-#include "net/peers.h"
+#include "gateway/cluster/sessioncache_private.h"
 
 #include "base/poison.h"
 
@@ -23,47 +21,11 @@ enum {
 	SESSIONCACHE_CONNECT_MS = 1000,
 	SESSIONCACHE_PING_MS = 2000,
 	SESSIONCACHE_FREE_MAX = 256,
-	SESSIONCACHE_MESSAGE_MAX = SEAL_VALUE_MAX + 256,
 	SESSIONCACHE_USUAL_SHIFT =
 	    4, /* the usual time of an answer is a mean of the last 16 or so */
 	SESSIONCACHE_HEDGE_TIMES = 4, /* of it: then the next server is asked too */
 	SESSIONCACHE_REPAIR_COST =
 	    1000, /* of one; each look-up pays in SESSIONCACHE_REPAIR_PERMILLE */
-};
-
-struct sessioncache {
-	struct loop *loop;
-	struct peers *peers;
-	size_t servers_n;
-	unsigned copies;
-	uint64_t usual_ns; /* an answer takes so long */
-	uint32_t repair_credit; /* thousandths of a repair */
-	_Atomic uint64_t *found, *repairs;
-	char user[SESSIONCACHE_USER_MAX], password[SESSIONCACHE_PASSWORD_MAX]; /* "": none */
-	struct sessioncache_ask *free; /* linked by next */
-	size_t free_n;
-	bool closing;
-	uint8_t message[SESSIONCACHE_MESSAGE_MAX]; /* scratch; peers_ask copies */
-};
-
-/* A message to the server of one rank. */
-struct sent {
-	struct sessioncache_ask *ask;
-	struct ask *at; /* NULL: not in flight */
-};
-
-struct sessioncache_ask {
-	struct sessioncache_ask *next;
-	struct sessioncache *cache;
-	sessioncache_cb done; /* NULL: told, or cancelled */
-	void *arg;
-	uint64_t began; /* ns */
-	uint8_t name[SEAL_NAME_LEN];
-	bool put;
-	uint8_t missed; /* ranks whose servers do not have it, bit 1 << rank */
-	unsigned asked, open; /* ranks; of these in flight */
-	struct sent sent[SESSIONCACHE_COPIES_MAX];
-	struct deadline hedge;
 };
 
 static void answered(void *arg, enum peers_result, struct bytes message);
@@ -125,6 +87,8 @@ struct sessioncache *sessioncache_new(struct loop *loop, const struct sessioncac
 		.owner = with->owner,
 		.hello = with->password != NULL ? hello : NULL,
 		.welcome = with->password != NULL ? welcome : NULL,
+		.inquire = with->claims ? sessioncache_inquire : NULL,
+		.learn = with->claims ? sessioncache_learn : NULL,
 		.ping = ping,
 		.arg = sc,
 	};
@@ -152,6 +116,7 @@ int sessioncache_servers(struct sessioncache *sc, const struct endpoint *servers
 	if (peers_set(sc->peers, servers, n) == -1)
 		return -1;
 	sc->servers_n = n;
+	sc->servers_hash = sessioncache_hash_servers(servers, n);
 	peers_connect(sc->peers);
 	return 0;
 }
@@ -213,7 +178,7 @@ static enum sessioncache_result result_of_put(struct bytes message)
 	return reply.type == RESP_SIMPLE ? SESSIONCACHE_OK : SESSIONCACHE_DOWN;
 }
 
-static void ask_free(struct sessioncache_ask *sa)
+void sessioncache_ask_free(struct sessioncache_ask *sa)
 {
 	struct sessioncache *sc = sa->cache;
 
@@ -237,7 +202,7 @@ static bool tell(struct sessioncache_ask *sa, enum sessioncache_result result, s
 	sa->done = NULL;
 	if (done == NULL)
 		return true;
-	if (!sa->put && result == SESSIONCACHE_OK && sa->cache->found != NULL)
+	if (sa->question == QUESTION_GET && result == SESSIONCACHE_OK && sa->cache->found != NULL)
 		counter_add(sa->cache->found, 1);
 	return done(sa->arg, result, value);
 }
@@ -261,12 +226,13 @@ static unsigned ranks(const struct sessioncache *sc)
 	return sc->servers_n < sc->copies ? (unsigned)sc->servers_n : sc->copies;
 }
 
-/* false: that server is out, or there is no time left. */
-static bool send_to(struct sessioncache_ask *sa, unsigned rank, struct bytes message)
+bool sessioncache_send(struct sessioncache_ask *sa, unsigned rank, struct bytes message)
 {
 	struct sessioncache *sc = sa->cache;
 	uint64_t spent = (loop_now(sc->loop) - sa->began) / 1000000;
-	struct peers_choice choice = { .by = PEERS_RANK, .rank = (uint8_t)rank };
+	struct peers_choice choice = {
+		.by = PEERS_RANK, .rank = (uint8_t)rank, .direct = sa->question == QUESTION_CLAIM
+	};
 	struct sent *sent = &sa->sent[rank];
 	enum peers_why why;
 
@@ -286,7 +252,7 @@ static bool send_to(struct sessioncache_ask *sa, unsigned rank, struct bytes mes
 static bool send_next(struct sessioncache_ask *sa, struct bytes message)
 {
 	while (sa->asked < ranks(sa->cache))
-		if (send_to(sa, sa->asked++, message))
+		if (sessioncache_send(sa, sa->asked++, message))
 			return true;
 	return false;
 }
@@ -323,8 +289,9 @@ static void arm_hedge(struct sessioncache_ask *sa)
 	deadline_set(sa->cache->loop, &sa->hedge, ms, hedge_cb);
 }
 
-static struct sessioncache_ask *ask_new(struct sessioncache *sc,
-    const uint8_t name[static SEAL_NAME_LEN], bool put, sessioncache_cb done, void *arg)
+struct sessioncache_ask *sessioncache_ask_new(struct sessioncache *sc,
+    const uint8_t name[static SEAL_NAME_LEN], enum question question, sessioncache_cb done,
+    void *arg)
 {
 	struct sessioncache_ask *sa = sc->free;
 
@@ -334,9 +301,11 @@ static struct sessioncache_ask *ask_new(struct sessioncache *sc,
 	} else if ((sa = malloc(sizeof(*sa))) == NULL) {
 		return NULL;
 	}
-	*sa = (struct sessioncache_ask){
-		.cache = sc, .done = done, .arg = arg, .put = put, .began = loop_now(sc->loop)
-	};
+	*sa = (struct sessioncache_ask){ .cache = sc,
+		.done = done,
+		.arg = arg,
+		.question = question,
+		.began = loop_now(sc->loop) };
 	memcpy(sa->name, name, SEAL_NAME_LEN);
 	return sa;
 }
@@ -344,14 +313,14 @@ static struct sessioncache_ask *ask_new(struct sessioncache *sc,
 struct sessioncache_ask *sessioncache_get(struct sessioncache *sc,
     const uint8_t name[static SEAL_NAME_LEN], sessioncache_cb done, void *arg)
 {
-	struct sessioncache_ask *sa = ask_new(sc, name, false, done, arg);
+	struct sessioncache_ask *sa = sessioncache_ask_new(sc, name, QUESTION_GET, done, arg);
 
 	if (sa == NULL)
 		return NULL;
 	if (sc->repair_credit < SESSIONCACHE_REPAIR_BURST * SESSIONCACHE_REPAIR_COST)
 		sc->repair_credit += SESSIONCACHE_REPAIR_PERMILLE;
 	if (!send_next(sa, get_message(sa))) {
-		ask_free(sa);
+		sessioncache_ask_free(sa);
 		return NULL;
 	}
 	arm_hedge(sa);
@@ -385,13 +354,14 @@ struct sessioncache_ask *sessioncache_put(struct sessioncache *sc,
 	if (ttl_s == 0)
 		return NULL;
 	message = put_message(sc, name, sealed, ttl_s, false);
-	if (message.len == 0 || (sa = ask_new(sc, name, true, done, arg)) == NULL)
+	if (message.len == 0 ||
+	    (sa = sessioncache_ask_new(sc, name, QUESTION_PUT, done, arg)) == NULL)
 		return NULL;
 	while (send_next(sa, message))
 		;
 	if (sa->open > 0)
 		return sa;
-	ask_free(sa);
+	sessioncache_ask_free(sa);
 	return NULL;
 }
 
@@ -405,28 +375,30 @@ void sessioncache_repair(const struct sessioncache_ask *found, struct bytes seal
 	if (found->missed == 0 || ttl_s == 0 || sc->repair_credit < SESSIONCACHE_REPAIR_COST)
 		return;
 	message = put_message(sc, found->name, sealed, ttl_s, true);
-	if (message.len == 0 || (sa = ask_new(sc, found->name, true, NULL, NULL)) == NULL)
+	if (message.len == 0 ||
+	    (sa = sessioncache_ask_new(sc, found->name, QUESTION_PUT, NULL, NULL)) == NULL)
 		return;
 	for (unsigned rank = 0; rank < found->asked; rank++) {
 		if ((found->missed & 1U << rank) == 0 ||
-		    sc->repair_credit < SESSIONCACHE_REPAIR_COST || !send_to(sa, rank, message))
+		    sc->repair_credit < SESSIONCACHE_REPAIR_COST ||
+		    !sessioncache_send(sa, rank, message))
 			continue;
 		sc->repair_credit -= SESSIONCACHE_REPAIR_COST;
 		if (sc->repairs != NULL)
 			counter_add(sc->repairs, 1);
 	}
 	if (sa->open == 0)
-		ask_free(sa);
+		sessioncache_ask_free(sa);
 }
 
 void sessioncache_cancel(struct sessioncache_ask *sa)
 {
 	assert(sa->done != NULL);
 	sa->done = NULL;
-	if (sa->put) /* on its way, and freed with its last answer */
+	if (sa->question == QUESTION_PUT) /* on its way, and freed with its last answer */
 		return;
 	forget_others(sa);
-	ask_free(sa);
+	sessioncache_ask_free(sa);
 }
 
 /* ---- answers */
@@ -448,7 +420,7 @@ static bool got(
 	if (result == SESSIONCACHE_OK) {
 		forget_others(sa);
 		good = tell(sa, SESSIONCACHE_OK, value);
-		ask_free(sa);
+		sessioncache_ask_free(sa);
 		return good;
 	}
 	if (result == SESSIONCACHE_MISS)
@@ -457,17 +429,17 @@ static bool got(
 	if (sa->open > 0)
 		return true;
 	tell(sa, sa->missed != 0 ? SESSIONCACHE_MISS : SESSIONCACHE_DOWN, bytes_of(NULL, 0));
-	ask_free(sa);
+	sessioncache_ask_free(sa);
 	return true;
 }
 
-/* The first that has it is enough: a lookup goes on from one that has it not yet. */
+/* The first that has it is enough: a lookup goes on from one that has it not yet. A claim has but one. */
 static void stored(struct sessioncache_ask *sa, enum sessioncache_result result)
 {
 	if (result == SESSIONCACHE_OK || sa->open == 0)
 		tell(sa, result, bytes_of(NULL, 0));
 	if (sa->open == 0)
-		ask_free(sa);
+		sessioncache_ask_free(sa);
 }
 
 static void answered(void *arg, enum peers_result result, struct bytes message)
@@ -478,18 +450,23 @@ static void answered(void *arg, enum peers_result result, struct bytes message)
 	struct ask *at = sent->at;
 	enum sessioncache_result said = SESSIONCACHE_DOWN;
 	struct bytes value = bytes_of(NULL, 0);
+	bool blame = false;
 
 	sent->at = NULL;
 	sa->open--;
-	if (result == PEERS_OK) {
-		said = sa->put ? result_of_put(message) : result_of_get(message, &value);
-		if (said == SESSIONCACHE_DOWN)
-			peers_blame(sc->peers, at);
+	if (result == PEERS_OK && sa->question == QUESTION_CLAIM) {
+		said = sessioncache_claimed(sc, message, &blame);
+	} else if (result == PEERS_OK) {
+		said = sa->question == QUESTION_PUT ? result_of_put(message)
+						    : result_of_get(message, &value);
+		blame = said == SESSIONCACHE_DOWN;
 		if (sa->asked == 1)
 			measure(sc, sa->began);
 	}
-	if (sa->put)
+	if (sa->question == QUESTION_GET)
+		blame |= !got(sa, (unsigned)(sent - sa->sent), said, value);
+	else
 		stored(sa, said);
-	else if (!got(sa, (unsigned)(sent - sa->sent), said, value))
+	if (blame)
 		peers_blame(sc->peers, at);
 }

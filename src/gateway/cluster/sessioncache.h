@@ -46,9 +46,11 @@ struct sessioncache_params {
 	const char *user, *password; /* for AUTH; NULL: none. Copied */
 	/* Count the lookups that brought an entry, and the copies that were written back; NULL: nobody does. */
 	_Atomic uint64_t *found, *repairs;
+	bool claims; /* some will be made: the servers are asked what run they are in */
 };
 
-/* GET: OK with the value (borrowed) or MISS. PUT: OK: a server has it. In the callback of a GET, false says that
+/* GET: OK with the value (borrowed) or MISS. PUT: OK: a server has it. CLAIM: OK: it is ours; MISS: it was
+ * granted before; DOWN: nobody knows. In the callback of a GET, false says that
  * the value was no sealed session of ours: the server is blamed. */
 typedef bool (*sessioncache_cb)(void *arg, enum sessioncache_result, struct bytes value);
 
@@ -70,6 +72,14 @@ struct sessioncache_ask *sessioncache_put(struct sessioncache *,
 /* Within the callback of a GET with OK: gives the entry to the servers that said they have it not, as those do
  * that were started anew. Within a budget, so that they are not flooded. */
 void sessioncache_repair(const struct sessioncache_ask *, struct bytes sealed, uint32_t ttl_s);
+/* Which server in which run would hold a claim on that name: a hash, the same on all gateways; 0: none can now.
+ * It is sealed into an entry, and if it is the same when that comes back, nothing that happened in between
+ * has undone a claim. */
+uint64_t sessioncache_holder(const struct sessioncache *, const uint8_t name[static SEAL_NAME_LEN]);
+/* Within the callback of a GET with OK, if its holder is the entry's: claims it for so long, within what is left
+ * of the GET's time. Asked of one server, once. NULL: it cannot be; nothing will follow. */
+struct sessioncache_ask *sessioncache_claim(
+    const struct sessioncache_ask *, uint64_t ttl_ms, sessioncache_cb, void *arg);
 void sessioncache_cancel(
     struct sessioncache_ask *); /* the callback will not come; a PUT may still arrive */
 

@@ -51,6 +51,13 @@ static const struct metric {
 	    "Sessions given to the session cache." },
 	{ "sslgw_session_cache_repairs_total", NULL, NULL, "counter",
 	    "Copies of sessions written back to a server of the session cache that lacked them." },
+	{ "sslgw_session_claims_total", NULL, NULL, "counter",
+	    "Sessions of resumption = stateful_once that were claimed, and so resumed." },
+	{ "sslgw_session_claims_refused_total", NULL, NULL, "counter",
+	    "Such sessions that came a second time: they had been claimed before." },
+	{ "sslgw_session_claims_failed_total", NULL, NULL, "counter",
+	    "Such sessions that could not be claimed: their server was out, new, or has not "
+	    "answered." },
 	{ "sslgw_requests_total", NULL, NULL, "counter", "Requests of clients." },
 	{ "sslgw_requests_open", NULL, NULL, "gauge", "Requests going on." },
 	{ "sslgw_retries_total", NULL, NULL, "counter",

@@ -26,6 +26,7 @@ enum {
 	TICKETS_FULL =
 	    2, /* a browser opens several connections at once; libssl sends 1 on a resumption */
 	STORES_PAUSED_MAX = FIBRES_RESERVE / 2, /* above: stored, but not waited for */
+	CLAIM_EXTRA_S = 120, /* a claim outlasts its session */
 };
 
 static struct worker_counters *counters(struct handshake *hs)
@@ -86,6 +87,11 @@ static int name_and_key(struct handshake *hs, const uint8_t *id, const struct ep
 
 static void info_cb(const SSL *, int where, int ret);
 
+static bool is_used_once(const struct sitectx *site)
+{
+	return site->conf->resumption == RESUME_STATEFUL_ONCE;
+}
+
 static enum keep choose(const struct handshake *hs, bool ticket_extension, bool extended_master)
 {
 	const struct sitectx *site = hs->site;
@@ -97,7 +103,7 @@ static enum keep choose(const struct handshake *hs, bool ticket_extension, bool 
 	 * (RFC 7627). */
 	if (site->verify != SSL_VERIFY_NONE && !tls13 && !extended_master)
 		return KEEP_NOTHING;
-	if (site->conf->resumption == RESUME_STATEFUL)
+	if (site->conf->resumption == RESUME_STATEFUL || is_used_once(site))
 		return KEEP_ID;
 	return tls13 || (site->tickets12 && ticket_extension) ? KEEP_TICKET : KEEP_ID;
 }
@@ -136,6 +142,7 @@ static bool open_sealed(struct handshake *hs, struct bytes value)
 	if (sealed.expiry <= (uint64_t)loop_wall(hs->worker->loop))
 		return true;
 	s->left = sealed.expiry - (uint64_t)loop_wall(hs->worker->loop);
+	s->holder = sealed.claim;
 	der = sealed.session.at;
 	session = d2i_SSL_SESSION(NULL, &der, (long)sealed.session.len);
 	if (session != NULL && der == sealed.session.at + sealed.session.len &&
@@ -147,6 +154,63 @@ static bool open_sealed(struct handshake *hs, struct bytes value)
 	}
 	SSL_SESSION_free(session);
 	ERR_clear_error();
+	return true;
+}
+
+static void drop(struct handshake *hs)
+{
+	struct origin_of_session *s = &hs->session;
+
+	SSL_SESSION_free(s->prefetched);
+	s->prefetched = NULL;
+	free(s->intermediates);
+	s->intermediates = NULL;
+	s->intermediates_len = 0;
+}
+
+/* Only what was granted is resumed: everything else may have been somebody's before. */
+static bool claimed_cb(void *arg, enum sessioncache_result result, struct bytes value)
+{
+	struct handshake *hs = arg;
+	struct worker_counters *n = counters(hs);
+
+	(void)value;
+	hs->session.ask = NULL;
+	counter_sub(n->asks_open, 1);
+	counter_add(result == SESSIONCACHE_OK     ? n->claims
+		    : result == SESSIONCACHE_MISS ? n->claims_refused
+						  : n->claims_failed,
+	    1);
+	hs->session.down = result == SESSIONCACHE_DOWN;
+	if (result != SESSIONCACHE_OK)
+		drop(hs);
+	handshake_resume(hs);
+	return true;
+}
+
+/* As long as any entry can lie in a cache from now on, whatever the clock of the gateway that stored it said. */
+static uint64_t claim_ms(const struct handshake *hs)
+{
+	uint64_t lifetime = hs->site->conf->session_lifetime, left = hs->session.left * 1000;
+
+	return (left > lifetime ? left : lifetime) + CLAIM_EXTRA_S * 1000;
+}
+
+/* true: its answer is waited for. */
+static bool claim(struct handshake *hs, const struct sessioncache_ask *found)
+{
+	struct origin_of_session *s = &hs->session;
+
+	if (hs->worker->tls->fault == FAULT_NO_CLAIM)
+		return false;
+	if (s->holder != 0 && s->holder == sessioncache_holder(hs->worker->sessions, s->seal_name))
+		s->ask = sessioncache_claim(found, claim_ms(hs), claimed_cb, hs);
+	if (s->ask == NULL) {
+		counter_add(counters(hs)->claims_failed, 1);
+		drop(hs);
+		return false;
+	}
+	counter_add(counters(hs)->asks_open, 1);
 	return true;
 }
 
@@ -162,9 +226,13 @@ static bool fetched_cb(void *arg, enum sessioncache_result result, struct bytes 
 		ok = open_sealed(hs, value);
 		OPENSSL_cleanse(hs->worker->tls->plain, value.len);
 	}
-	if (hs->session.prefetched != NULL)
-		sessioncache_repair(ask, value, (uint32_t)hs->session.left);
 	hs->session.down = result == SESSIONCACHE_DOWN || !ok;
+	if (hs->session.prefetched != NULL && is_used_once(hs->site)) {
+		if (claim(hs, ask))
+			return true; /* the wait goes on */
+	} else if (hs->session.prefetched != NULL) {
+		sessioncache_repair(ask, value, (uint32_t)hs->session.left);
+	}
 	handshake_resume(hs);
 	return ok;
 }
@@ -245,6 +313,10 @@ static size_t seal_session(struct handshake *hs, SSL_SESSION *session, uint64_t 
 	len = i2d_SSL_SESSION(session, &der);
 	sealed.expiry = (uint64_t)loop_wall(hs->worker->loop) + left;
 	sealed.first_auth = resume_first_auth(hs);
+	if (is_used_once(hs->site))
+		sealed.claim = sessioncache_holder(hs->worker->sessions, s->seal_name);
+	if (is_used_once(hs->site) && sealed.claim == 0)
+		return 0; /* nobody could claim it */
 	sealed.session = bytes_of(tls->plain, (size_t)len);
 	sealed.intermediates = bytes_of(s->intermediates, s->intermediates_len);
 	if (seal_encrypt(tls->kit, s->seal_name, s->seal_key, hs->site->scope, &sealed, tls->sealed,

@@ -24,10 +24,11 @@ static void choose_fault(struct sitectxs *all)
 	static const char *const names[] = { [FAULT_OFF] = "",
 		[FAULT_LOCAL_KEY] = "local-key",
 		[FAULT_NO_SITE_SETTINGS] = "no-site-switch-settings",
-		[FAULT_NO_SCOPE] = "no-scope" };
+		[FAULT_NO_SCOPE] = "no-scope",
+		[FAULT_NO_CLAIM] = "no-claim" };
 	const char *fault = getenv("SSLGW_FAULT");
 
-	for (int i = FAULT_OFF; fault != NULL && i <= FAULT_NO_SCOPE; i++) {
+	for (int i = FAULT_OFF; fault != NULL && i < FAULTS_N; i++) {
 		if (strcmp(fault, names[i]) == 0)
 			all->fault = i;
 	}

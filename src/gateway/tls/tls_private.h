@@ -62,6 +62,7 @@ struct origin_of_session {
 	bool handed; /* get_session_cb gave it to libssl */
 	bool stored; /* the TLS 1.2 session was put */
 	uint64_t left; /* seconds until the prefetched one's end */
+	uint64_t holder; /* of the claim on it, when it was sealed */
 	uint64_t first_auth; /* unix seconds; of the session that is resumed, else now */
 	size_t intermediates_len; /* DER, in the heap */
 	uint8_t *intermediates;
@@ -135,7 +136,14 @@ struct sitectxs {
 };
 
 /* For a build with COUNTER_PROOF only: what the tests must find. */
-enum sitectx_fault { FAULT_OFF, FAULT_LOCAL_KEY, FAULT_NO_SITE_SETTINGS, FAULT_NO_SCOPE };
+enum sitectx_fault {
+	FAULT_OFF,
+	FAULT_LOCAL_KEY,
+	FAULT_NO_SITE_SETTINGS,
+	FAULT_NO_SCOPE,
+	FAULT_NO_CLAIM,
+	FAULTS_N
+};
 
 struct handshake *handshake_of(const SSL *);
 
