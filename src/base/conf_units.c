@@ -103,7 +103,7 @@ const char *conf_rate(const char *s, uint64_t *per_second)
 
 	if (rest == NULL)
 		return "a rate is a whole number for a time: \"5000/s\", \"600/min\"";
-	unit = unit_of(rate_units, rest);
+	unit = n == 0 && *rest == '\0' ? rate_units : unit_of(rate_units, rest);
 	if (unit == NULL)
 		return "a rate is for /s, /min or /h: \"5000/s\", \"600/min\"";
 	if (n > NUMBER_MAX)

@@ -190,6 +190,7 @@ struct gateway_conf {
 		uint64_t max_memory; /* bytes, embedded cache */
 		struct conf_strings servers; /* empty: embedded */
 		int64_t copies; /* of each session */
+		uint64_t stores_per_client; /* a second, a worker; 0: no limit */
 		char *password_file; /* for AUTH; NULL: none */
 		char *
 		    server_name; /* in the certificates of rediss:// servers; NULL: the URL's host */

@@ -32,6 +32,7 @@
 	X(cache_misses, "sslgw_session_cache_misses_total")                                        \
 	X(cache_errors, "sslgw_session_cache_errors_total")                                        \
 	X(cache_stores, "sslgw_session_cache_stores_total")                                        \
+	X(cache_stores_limited, "sslgw_session_cache_stores_limited_total")                        \
 	X(cache_repairs, "sslgw_session_cache_repairs_total")                                      \
 	X(claims, "sslgw_session_claims_total")                                                    \
 	X(claims_refused, "sslgw_session_claims_refused_total")                                    \

@@ -132,7 +132,6 @@ static void peer_connect_now(struct peer *peer)
 	peer->blocked = false;
 	peer->missed = 0;
 	peer->replied = false;
-	peer->mark = 0;
 	if (plain || ssl != NULL)
 		peer->stream = stream_connect(peer->loop, &peer->endpoint, ssl, &peer_events, peer);
 	peer_set_state(peer, PEER_CONNECTING, peers->params.connect_ms);

@@ -2,6 +2,7 @@
 with resumption = "stateful_once" is resumed once in the whole cluster, whatever becomes of a cache server."""
 import concurrent.futures
 import threading
+import time
 
 import pytest
 
@@ -165,3 +166,69 @@ def test_on_one_machine_it_needs_no_settings(bed, ctx):
         _, _, session = client.get(g.port, ctx(**options))
         assert [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)] == [True, False, False]
     assert g.counter("sslgw_session_claims_total") == len(WAYS)
+
+
+# ---- how many are stored for the clients of a network
+
+def limited(bed, **more):
+    """One a second, and 60 at once."""
+    return bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful")], workers=1,
+                                    session_cache={"stores_per_client": "60/min"}, **more))
+
+
+def stored(g):
+    """(sent to the cache, whether or not it was answered in time; not sent)"""
+    return (g.counter("sslgw_session_cache_stores_total") + g.counter("sslgw_session_cache_errors_total"),
+            g.counter("sslgw_session_cache_stores_limited_total"))
+
+
+def handshakes(g, ctx, n, **how):
+    for _ in range(n):
+        with client.Client(g.port, ctx(**ID), **how) as c:
+            assert c.get("/").status == 200 and not c.resumed
+            last = c.session
+    return last
+
+
+def resumes(g, ctx, session, **how):
+    with client.Client(g.port, ctx(**ID), session=session, **how) as c:
+        return c.resumed
+
+
+def test_a_network_stores_its_share_and_others_are_not_touched(bed, ctx):
+    g = limited(bed)
+    began = time.monotonic()
+    handshakes(g, ctx, 100)
+    done, refused = stored(g)
+    assert done + refused == 100 and 60 <= done <= 61 + (time.monotonic() - began), (done, refused)
+    # Another address of it makes no difference, another network does.
+    before = stored(g)[1]
+    handshakes(g, ctx, 20, source="127.0.0.99")
+    assert stored(g)[1] > before
+    other = handshakes(g, ctx, 1, source="127.1.2.3")
+    assert resumes(g, ctx, other) and resumes(g, ctx, other, source="127.1.2.3")
+    wait.until(lambda: g.output().count("stores_per_client") == 1, 5, "it is said, once")
+    assert "127.0.0.0/24" in g.output()
+
+
+def test_where_all_come_by_a_balancer_it_does_not_count(bed, ctx):
+    g = limited(bed, trusted_proxies=["127.0.0.1"])
+    last = handshakes(g, ctx, 80)
+    assert stored(g) == (80, 0) and resumes(g, ctx, last)
+
+
+def test_a_balancer_that_says_who_they_are_is_believed(bed, ctx):
+    g = limited(bed, trusted_proxies=["127.0.0.1"], listeners=[{"address": "127.0.0.1:0", "proxy_protocol": True}])
+    headers = [f"PROXY TCP4 {source} 192.0.2.200 1000 443\r\n".encode() for source in ("198.51.100.7", "203.0.113.7")]
+    handshakes(g, ctx, 80, before=headers[0])
+    done, refused = stored(g)
+    assert refused > 0 and done + refused == 80
+    assert resumes(g, ctx, handshakes(g, ctx, 1, before=headers[1]), before=headers[0])
+    assert "198.51.100.0/24" in g.output()
+
+
+def test_0_is_no_limit(bed, ctx):
+    g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful")], workers=1,
+                                 session_cache={"stores_per_client": "0"}))
+    handshakes(g, ctx, 80)
+    assert stored(g) == (80, 0)

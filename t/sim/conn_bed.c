@@ -37,10 +37,12 @@ struct handshake {
 	void *arg;
 };
 
-struct handshake *handshake_new(struct worker *w, void (*wake)(void *arg), void *arg, SSL **ssl)
+struct handshake *handshake_new(
+    struct worker *w, const struct client *client, void (*wake)(void *arg), void *arg, SSL **ssl)
 {
 	struct handshake *hs = calloc(1, sizeof *hs);
 
+	(void)client;
 	*hs = (struct handshake){ the_bed(w), SSL_new(the_bed(w)->server), wake, arg };
 	SSL_set_accept_state(hs->ssl);
 	SSL_up_ref(hs->ssl);

@@ -267,6 +267,36 @@ static void test_faults_of_the_cache_cost_a_full_handshake(void **state)
 	bed_stop(bed);
 }
 
+/* What one network has stored is bounded; its handshakes are not, nor what others store. */
+static void test_one_network_stores_its_share_and_no_more(void **state)
+{
+	struct tls_bed *bed = bed_new();
+	struct worker_counters *n = &bed->worker.counters;
+	SSL_CTX *ctx;
+
+	(void)state;
+	bed->conf.session_cache.stores_per_client = 1;
+	bed_start(bed);
+	ctx = bed_client(bed, TLS1_2_VERSION);
+	assert_null(endpoint_parse(&bed->peer, "192.0.2.1:1000"));
+	for (int i = 0; i < 70; i++)
+		first(bed, ctx, "stateful.test");
+	/* A second or two may have passed meanwhile. */
+	assert_in_range(bed_count(n->cache_stores), 60, 66);
+	assert_int_equal(bed_count(n->cache_stores) + bed_count(n->cache_stores_limited), 70);
+	assert_int_equal(bed_again(bed, ctx, "stateful.test"), CLIENT_FULL);
+	assert_null(endpoint_parse(&bed->peer, "198.51.100.1:1000"));
+	first(bed, ctx, "stateful.test");
+	assert_int_equal(bed_again(bed, ctx, "stateful.test"), CLIENT_BY_CACHE);
+	/* A balancer's address is that of all its clients. */
+	assert_null(endpoint_parse(&bed->peer, "192.0.2.1:1000"));
+	bed->trusted = true;
+	first(bed, ctx, "stateful.test");
+	assert_int_equal(bed_again(bed, ctx, "stateful.test"), CLIENT_BY_CACHE);
+	SSL_CTX_free(ctx);
+	bed_stop(bed);
+}
+
 static void test_a_slow_cache_only_delays(void **state)
 {
 	struct tls_bed *bed = bed_started();
@@ -374,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_other_names_of_a_site_resume_in_tls13_only),
 		cmocka_unit_test(test_a_cipher_that_was_switched_off_is_not_resumed),
 		cmocka_unit_test(test_faults_of_the_cache_cost_a_full_handshake),
+		cmocka_unit_test(test_one_network_stores_its_share_and_no_more),
 		cmocka_unit_test(test_a_slow_cache_only_delays),
 		cmocka_unit_test(test_made_up_ids_are_not_looked_up),
 		cmocka_unit_test(test_a_second_hello_may_not_change_name_or_session),

@@ -18,7 +18,7 @@
 #include "gateway/tls/handshake.h"
 #include "gateway/worker.h"
 
-enum { BED_SITES_MAX = 6, BED_ENTRIES = 64, BED_VALUE_MAX = 32768 };
+enum { BED_SITES_MAX = 6, BED_ENTRIES = 128, BED_VALUE_MAX = 32768 };
 
 /* How a fake service behaves. HOLD: until released. */
 enum bed_mode {
@@ -82,6 +82,8 @@ struct tls_bed {
 	struct keyclient keys;
 	struct sessioncache cache;
 	unsigned laters; /* queued: the loop has something to do */
+	struct endpoint peer; /* of clients that connect from now on */
+	bool trusted;
 	SSL_SESSION *got; /* the newest session that a client was given */
 };
 

@@ -108,6 +108,18 @@ static void pairs_are_read_in_both_forms(void **state)
 	done(&p);
 }
 
+static void nothing_needs_no_unit(void **state)
+{
+	struct parsed p;
+
+	(void)state;
+	parse(&p, "rate = \"0\"; timeouts = { head = \"0\"; };\n" SITES);
+	good(&p);
+	assert_int_equal(p.toy.rate, 0);
+	assert_int_equal(p.toy.timeouts.head, 0);
+	done(&p);
+}
+
 static void every_type_is_read(void **state)
 {
 	struct parsed p;
@@ -650,6 +662,7 @@ int main(void)
 #define IN_ROOM(test) cmocka_unit_test_setup_teardown(test, room_make, room_remove)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_left_out_has_its_default),
+		cmocka_unit_test(nothing_needs_no_unit),
 		cmocka_unit_test(every_type_is_read),
 		cmocka_unit_test(pairs_are_read_in_both_forms),
 		cmocka_unit_test(an_empty_list_of_words_is_no_word),

@@ -366,7 +366,7 @@ static int open_stream(struct conn *c)
 	SSL *ssl = NULL;
 
 	if (c->client.listener_mode == LISTENER_TLS) {
-		c->handshake = handshake_new(c->worker, on_wake, c, &ssl);
+		c->handshake = handshake_new(c->worker, &c->client, on_wake, c, &ssl);
 		if (c->handshake == NULL)
 			return -1;
 		counter_add(c->worker->counters.handshakes_open, 1);

@@ -49,6 +49,9 @@ static const struct metric {
 	    "Questions to the session cache without an answer in time." },
 	{ "sslgw_session_cache_stores_total", NULL, NULL, "counter",
 	    "Sessions given to the session cache." },
+	{ "sslgw_session_cache_stores_limited_total", NULL, NULL, "counter",
+	    "Sessions not stored, since their client's network had its share "
+	    "(session_cache.stores_per_client)." },
 	{ "sslgw_session_cache_repairs_total", NULL, NULL, "counter",
 	    "Copies of sessions written back to a server of the session cache that lacked them." },
 	{ "sslgw_session_claims_total", NULL, NULL, "counter",

@@ -35,7 +35,8 @@ struct handshake *handshake_of(const SSL *ssl)
 	return SSL_get_app_data(ssl);
 }
 
-struct handshake *handshake_new(struct worker *w, void (*wake)(void *arg), void *arg, SSL **ssl)
+struct handshake *handshake_new(
+    struct worker *w, const struct client *client, void (*wake)(void *arg), void *arg, SSL **ssl)
 {
 	struct handshake *hs = calloc(1, sizeof(*hs));
 
@@ -43,6 +44,7 @@ struct handshake *handshake_new(struct worker *w, void (*wake)(void *arg), void 
 		return NULL;
 	ERR_clear_error();
 	hs->worker = w;
+	hs->client = client;
 	hs->wake = wake;
 	hs->wake_arg = arg;
 	hs->site = &w->tls->at[sites_default(w->sites)->index];

@@ -13,9 +13,10 @@
 struct worker;
 struct handshake;
 
-/* A new server-side SSL of the default site's SSL_CTX with its handshake. wake(arg) is stream_wake of the
- * connection. The SSL is borrowed by the handshake: it goes to the stream. NULL: no memory. */
-struct handshake *handshake_new(struct worker *, void (*wake)(void *arg), void *arg, SSL **ssl);
+/* A new server-side SSL of the default site's SSL_CTX with its handshake. The client's address is known, and
+ * borrowed for the handshake's life. wake(arg) is stream_wake of the connection. The SSL is borrowed by the handshake: it goes to the stream. NULL: no memory. */
+struct handshake *handshake_new(
+    struct worker *, const struct client *, void (*wake)(void *arg), void *arg, SSL **ssl);
 /* One step; on FAILED the reason is set (and the alert is in the output). */
 enum stream_step handshake_step(struct handshake *, enum reason *);
 /* After DONE: fills the TLS facts (site, version, cipher, SNI, certificate, resumed). cert is owned by the caller:

@@ -326,6 +326,18 @@ static size_t seal_session(struct handshake *hs, SSL_SESSION *session, uint64_t 
 	return sealed_len;
 }
 
+/* Behind a balancer that says nothing of its clients all would be one. */
+static bool may_store(struct handshake *hs)
+{
+	struct storelimit *limit = hs->worker->tls->stores;
+
+	if (limit == NULL || hs->client->trusted ||
+	    storelimit_take(limit, &hs->client->peer, loop_now_ms(hs->worker->loop)))
+		return true;
+	counter_add(counters(hs)->cache_stores_limited, 1);
+	return false;
+}
+
 /* On the fibre: returns when the cache has it, or after SESSIONCACHE_MS. */
 static void store(struct handshake *hs, SSL_SESSION *session)
 {
@@ -341,7 +353,7 @@ static void store(struct handshake *hs, SSL_SESSION *session)
 		return;
 	if (left > secrets_left_s(r))
 		left = secrets_left_s(r);
-	if (left == 0 || (len = seal_session(hs, session, left)) == 0)
+	if (left == 0 || !may_store(hs) || (len = seal_session(hs, session, left)) == 0)
 		return;
 	cancel_ask(hs);
 	hs->session.ask = sessioncache_put(hs->worker->sessions, hs->session.seal_name,

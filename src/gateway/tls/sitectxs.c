@@ -61,6 +61,9 @@ struct sitectxs *sitectxs_new(struct worker *w)
 #endif
 	if (remotekey_start() == -1)
 		goto fail;
+	if (w->conf->session_cache.stores_per_client > 0 &&
+	    (all->stores = storelimit_new(w->conf->session_cache.stores_per_client)) == NULL)
+		goto fail;
 	all->kit = kit_new();
 	all->aes_256_cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	all->at = calloc(w->conf->sites.n, sizeof(*all->at));
@@ -96,5 +99,6 @@ void sitectxs_free(struct sitectxs *all)
 	EVP_CIPHER_free(all->aes_256_cbc);
 	kit_free(all->kit);
 	OPENSSL_cleanse(all->plain, sizeof(all->plain));
+	storelimit_free(all->stores);
 	free(all);
 }

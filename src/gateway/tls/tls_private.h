@@ -16,6 +16,7 @@
 #include "gateway/sites.h"
 #include "gateway/tls/handshake.h"
 #include "gateway/tls/signqueue.h"
+#include "gateway/tls/storelimit.h"
 #include "gateway/worker.h"
 
 enum {
@@ -72,6 +73,7 @@ struct origin_of_session {
 
 struct handshake {
 	struct worker *worker;
+	const struct client *client; /* borrowed: who asks */
 	SSL *ssl; /* a reference of its own */
 	void (*wake)(void *arg);
 	void *wake_arg;
@@ -129,6 +131,7 @@ struct sitectxs {
 	struct signqueue signers; /* handshakes that wait on a fibre, for a signature, */
 	struct later signers_later;
 	size_t storing; /* for a store */
+	struct storelimit *stores; /* by network of the client; NULL: no limit */
 	struct handshake_list job_waiters;
 	uint8_t plain[SEAL_VALUE_MAX], sealed[SEAL_VALUE_MAX]; /* scratch; never across a pause */
 	int fault; /* COUNTER_PROOF: enum sitectx_fault */
