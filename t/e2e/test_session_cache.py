@@ -110,7 +110,7 @@ def test_of_those_who_come_with_it_at_the_same_time_one_resumes(whole, ctx, way)
     with concurrent.futures.ThreadPoolExecutor(racers) as pool:
         won = [sum(one) for one in zip(*pool.map(race, range(racers)))]
     assert max(won) == 1, won
-    # A claim has 20 ms; where nobody got his answer in time, nobody resumes.
+    # A claim has what is left of 100 ms; where nobody got his answer in time, nobody resumes.
     assert sum(won) > 0.8 * rounds, won
 
 
@@ -162,10 +162,14 @@ def test_without_claims_a_session_does_resume_twice(bed, ctx, faults_build):
 
 def test_on_one_machine_it_needs_no_settings(bed, ctx):
     g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful_once")]))
-    for options in WAYS.values():
+
+    def tried(options):
         _, _, session = client.get(g.port, ctx(**options))
-        assert [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)] == [True, False, False]
-    assert g.counter("sslgw_session_claims_total") == len(WAYS)
+        return [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)]
+    for options in WAYS.values():
+        # A worker that has not asked the cache yet what run it is in keeps nothing.
+        wait.until(lambda o=options: tried(o)[0], 10, "sessions are used", every=0.1)
+        assert tried(options) == [True, False, False]
 
 
 # ---- how many are stored for the clients of a network
