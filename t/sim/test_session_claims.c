@@ -1,5 +1,5 @@
 /*
- * test_claims.c: claims as a cache server is asked for them: which one, how often, and what counts as
+ * test_session_claims.c: claims as a cache server is asked for them: which one, how often, and what counts as
  * granted. The peers are fakes, answered by hand.
  */
 #include "config.h"
