@@ -363,22 +363,28 @@ static int *listen_all(const struct keysvc_conf *conf)
 	return fds;
 }
 
+/* What needs rights, and their end. 0, -1: it was said why. */
+static int take_rights(struct keysvc_main *m, int channel, int **fds)
+{
+	char folder[256];
+
+	if (channel == -1 && (*fds = listen_all(m->conf)) == NULL)
+		return -1;
+	if (channel == -1 && adminconf_open(&m->admin, &m->conf->admin,
+				 adminconf_runtime_folder(folder, sizeof(folder))) == -1)
+		return -1;
+	return confine_drop(m->conf);
+}
+
 static int serve(
     struct keysvc_main *m, struct inherited *inherited, int channel, struct standalone *alone)
 {
-	char folder[256];
 	int *fds = NULL, rc;
 
-	/* What needs rights comes first. */
-	if (channel == -1 && (fds = listen_all(m->conf)) == NULL)
-		return EXIT_RUNTIME;
-	if (channel == -1 && adminconf_open(&m->admin, &m->conf->admin,
-				 adminconf_runtime_folder(folder, sizeof(folder))) == -1) {
+	if (take_rights(m, channel, &fds) == -1) {
 		free(fds);
-		return EXIT_RUNTIME;
-	}
-	if (confine_drop(m->conf) == -1) {
-		free(fds);
+		standalone_clear(alone);
+		keysvc_conf_free(m->conf);
 		return EXIT_RUNTIME;
 	}
 	if (channel != -1)
