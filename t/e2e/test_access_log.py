@@ -63,6 +63,21 @@ def test_a_text_with_variables(bed, ctx):
     assert lines(gw)[0] == f"100%% %{{status}} 200 [{back.address}] 1"
 
 
+@pytest.mark.parametrize("rest,status,reason", [(b"zz\r\n", 400, "chunk"), (b"5\r\nab", 408, "body_timeout"),
+                                                (b"9000\r\n" + b"x" * 0x9000 + b"\r\nzz\r\n", 400, "chunk")])
+def test_a_body_that_is_none_has_one_line_with_what_was_asked(bed, ctx, rest, status, reason):
+    """Whether a server has its begin already, or not."""
+    gw = logged(bed, bed.backend(), "%{method} %{target} %{status} %{reason} %{request_id}", timeouts={"body": "300ms"})
+    with client.Client(gw.port, ctx()) as c:
+        c.send(http1.request("POST", "/a", fields=[("Transfer-Encoding", "chunked")]) + rest)
+        got = c.reader.answer()
+        assert got.status == status and c.ended()
+    client.get(gw.port, ctx(), "/b")
+    first, second = lines(gw, 2)
+    assert first.startswith(f"POST /a {status} {reason} ") and first.split(" ")[-1].encode() in got.body
+    assert second.startswith("GET /b 200 - ")
+
+
 def test_the_reason_of_each_end(bed, ctx):
     def script(connection):
         seen = connection.request()

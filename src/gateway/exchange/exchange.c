@@ -32,7 +32,7 @@ static bool gathers(struct exchange *, struct bytes);
 static size_t gather_max(const struct exchange *);
 static void begin_asking(struct exchange *);
 static enum flow wait_with(struct exchange *);
-static void too_large(struct exchange *);
+static void give_up(struct exchange *, uint16_t status, enum reason);
 
 /* What a state may become. BEGUN and ASKING may become ASKING again: another try. */
 static const unsigned next_states[EXCHANGE_STATE_N] = {
@@ -157,7 +157,7 @@ enum flow exchange_body(struct exchange *x, struct bytes slice)
 	if (x->pool == NULL || (x->origin == NULL && x->waiter.pool == NULL))
 		return FLOW_GO;
 	if (max > 0 && x->body_len > max) {
-		too_large(x);
+		give_up(x, 413, REASON_BODY_SIZE);
 		return FLOW_GO;
 	}
 	hold(x, slice);
@@ -187,7 +187,7 @@ static bool gathers(struct exchange *x, struct bytes slice)
 
 	if (max > 0 && x->body_len > max) {
 		x->gathering = false;
-		too_large(x);
+		give_up(x, 413, REASON_BODY_SIZE);
 		return true;
 	}
 	if (x->held == NULL)
@@ -229,6 +229,13 @@ void exchange_drained(struct exchange *x)
 {
 	if (x->origin != NULL)
 		x->origin->ops->resume(x->origin);
+}
+
+void exchange_spoilt(struct exchange *x, uint16_t status, enum reason reason)
+{
+	x->gathering = false;
+	x->asked = x->close = true;
+	give_up(x, status, reason);
 }
 
 void exchange_lost(struct exchange *x, enum reason reason)
@@ -394,20 +401,20 @@ static void hold(struct exchange *x, struct bytes slice)
 }
 
 /* Found out only while the body came. */
-static void too_large(struct exchange *x)
+static void give_up(struct exchange *x, uint16_t status, enum reason reason)
 {
 	bool answering = x->state == EXCHANGE_ANSWERING;
 
 	if (x->origin != NULL)
-		x->origin->ops->cancel(x->origin, REASON_BODY_SIZE);
+		x->origin->ops->cancel(x->origin, reason);
 	pool_wait_cancel(&x->waiter);
 	x->origin = NULL;
 	x->pool = NULL;
 	if (!answering) {
-		exchange_answer(x, 413, REASON_BODY_SIZE);
+		exchange_answer(x, status, reason);
 		return;
 	}
-	x->reason = REASON_BODY_SIZE;
-	x->front->ops->abort(x->front, REASON_BODY_SIZE);
+	x->reason = reason;
+	x->front->ops->abort(x->front, reason);
 	exchange_finish(x);
 }

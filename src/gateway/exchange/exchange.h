@@ -35,6 +35,9 @@ struct exchange *exchange_refuse(struct worker *, struct front *, const struct c
 enum flow exchange_body(struct exchange *, struct bytes);
 void exchange_end(struct exchange *); /* request complete; a tunnel's half-close */
 void exchange_drained(struct exchange *); /* after front body() said STOP */
+/* No more of the request comes that could be read: what is asked is given up, and this is the answer, or the end of
+ * one that has begun. No body() and no end() follows. */
+void exchange_spoilt(struct exchange *, uint16_t status, enum reason);
 void exchange_lost(
     struct exchange *, enum reason); /* client gone or its bytes bad; the last call on it */
 bool exchange_wants_body(

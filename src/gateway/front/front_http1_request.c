@@ -64,17 +64,19 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 	struct verdict verdict = { .status = status, .reason = reason };
 	struct exchange *former = f->exchange;
 
-	f->exchange = NULL;
-	if (former != NULL)
+	if (former != NULL && f->head_given) {
+		f->exchange = NULL;
 		exchange_lost(former, reason);
-	if (former != NULL &&
-	    f->head_given) { /* of this request's answer, not of an earlier one's */
 		conn_close(f->conn, reason);
 		return;
 	}
 	front_state_set(f, FRONT_WHOLE);
-	f->head_given = f->broken = false;
 	f->keep_alive = false;
+	if (former != NULL) { /* one line of the log, with what was asked */
+		exchange_spoilt(former, status, reason);
+		return;
+	}
+	f->head_given = f->broken = false;
 	f->minor = 1;
 	conn_asked(f->conn);
 	f->exchange = exchange_refuse(f->worker, &f->front, conn_client(f->conn), NULL, &verdict);
