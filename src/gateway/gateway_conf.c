@@ -357,7 +357,7 @@ static const struct conf_option options[] = {
 	    TOP(key_service.ticket_secret_file),
 	    .help =
 		"with keyless: what ticket keys are made of, the same file on all gateways; a "
-		"secret of 64 hex digits a line. Left out: random ones, of this gateway alone" },
+		"secret of 64 hex digits a line; left out: random ones, of this gateway alone" },
 	IDENTITY(key_service),
 	{ .path = "session_cache",
 	    .type = CONF_GROUP,
