@@ -64,6 +64,6 @@ uint64_t sim_count(const struct sim_gateway *, enum reason);
 void sim_expect_page(struct sim_gateway *, int fd, const char *first_line, bool closes);
 
 #define SIM_GET "GET /a?b HTTP/1.1\r\nHost: shop.example\r\nAccept: */*\r\n\r\n"
-#define SIM_OK "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
+#define SIM_OK "HTTP/1.1 200 OK\r\nDate: x\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
 
 #endif

@@ -38,9 +38,9 @@ static void an_early_answer_is_passed_on_and_the_rest_of_the_request_dropped(voi
 	backend = sim_accept(g, 0);
 	sim_read_head(g, backend, head, sizeof(head));
 	sim_expect(g, backend, "1234567890");
-	sim_send(backend, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
-	sim_expect(
-	    g, client, "HTTP/1.1 403 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+	sim_send(backend, "HTTP/1.1 403 No\r\nDate: x\r\nContent-Length: 2\r\n\r\nno");
+	sim_expect(g, client,
+	    "HTTP/1.1 403 No\r\nDate: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
 	/* The back-end's connection is owed a body and is not used again. */
 	assert_int_equal(sim_read_to_end(g, backend, rest, sizeof(rest)), 0);
 	sim_send(client, "1234567890");
@@ -76,14 +76,15 @@ static void an_answer_is_not_lost_to_the_reset_after_it(void **state)
 		/* Now the one, now the other is first in the loop's turn. */
 		if (round % 4 == 1)
 			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
-		sim_send(backend, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno");
+		sim_send(backend, "HTTP/1.1 413 No\r\nDate: x\r\nContent-Length: 2\r\n\r\nno");
 		if (round % 2 == 0)
 			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
 		close(backend);
 		if (round % 3 == 0)
 			(void)send(client, block, sizeof(block), MSG_NOSIGNAL);
 		sim_expect(g, client,
-		    "HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+		    "HTTP/1.1 413 No\r\nDate: x\r\nContent-Length: 2\r\nConnection: "
+		    "close\r\n\r\nno");
 		close(client);
 		sim_gateway_stop(g);
 	}
@@ -163,7 +164,7 @@ static void a_client_that_stops_reading_stops_the_back_end(void **state)
 	backend = sim_accept(g, 0);
 	assert_int_equal(setsockopt(backend, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	sim_expect(g, backend, SIM_GET);
-	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+	sim_send(backend, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 100000000\r\n\r\n");
 	for (int quiet = 0; quiet < 20; sim_turns(g, 1)) {
 		n = send(backend, block, sizeof(block), MSG_NOSIGNAL);
 		quiet = n > 0 ? 0 : quiet + 1;
@@ -197,7 +198,7 @@ static void a_slow_client_gets_all_of_it(void **state)
 	sim_send(client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
 	backend = sim_accept(g, 0);
 	sim_read_head(g, backend, head, sizeof(head));
-	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n");
+	sim_send(backend, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 3000000\r\n\r\n");
 	sim_read_head(g, client, head, sizeof(head));
 	while (got < TOTAL) {
 		for (size_t i = 0; i < sizeof(block); i++)
@@ -240,7 +241,7 @@ static void the_last_answer_is_not_cut_short_by_lingering(void **state)
 	sim_send(client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
 	backend = sim_accept(g, 0);
 	sim_read_head(g, backend, head, sizeof(head));
-	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+	sim_send(backend, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 60000\r\n\r\n");
 	memset(body, 'x', TOTAL);
 	sim_send(backend, body);
 	end = loop_now_ms(g->worker.loop) + 2200;
@@ -368,9 +369,9 @@ static void a_client_that_has_said_all_still_gets_its_answer(void **state)
 	backend = sim_accept(g, 0);
 	sim_expect(g, backend, SIM_GET);
 	sim_turns(g, 3);
-	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-	sim_expect(
-	    g, client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+	sim_send(backend, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 2\r\n\r\nok");
+	sim_expect(g, client,
+	    "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
 	assert_int_equal(sim_read_to_end(g, client, rest, sizeof(rest)), 0);
 	close(client);
 	sim_gateway_stop(g);
@@ -380,9 +381,9 @@ static void a_client_that_has_said_all_still_gets_its_answer(void **state)
 static void a_truncated_answer_is_not_passed_on_as_whole(void **state)
 {
 	static const char *const answers[] = {
-		"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
+		"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 10\r\n\r\nabc",
+		"HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
 	};
 
 	(void)state;
@@ -426,8 +427,9 @@ static void draining_answers_one_more_request_and_closes(void **state)
 	assert_false(conn->closed);
 	sim_send(client, SIM_GET);
 	sim_expect(g, backend, SIM_GET);
-	sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	sim_expect(g, client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	sim_send(backend, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 0\r\n\r\n");
+	sim_expect(g, client,
+	    "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 	assert_int_equal(sim_read_to_end(g, client, rest, sizeof(rest)), 0);
 	assert_int_equal(sim_read_to_end(g, backend, rest, sizeof(rest)), 0);
 	close(client);
@@ -450,8 +452,8 @@ static void a_client_that_asks_and_reads_nothing_is_not_served_on(void **state)
 		assert_int_equal(setsockopt(stream_fd(conn->stream), SOL_SOCKET, SO_SNDBUF, &small,
 				     sizeof(small)),
 		    0);
-		n = snprintf(
-		    answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n");
+		n = snprintf(answer, sizeof(answer),
+		    "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 30000\r\n\r\n");
 		memset(answer + n, 'x', 30000);
 		for (int i = 0; at_once && i < 100; i++)
 			sim_send(client, SIM_GET);

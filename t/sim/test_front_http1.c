@@ -46,7 +46,7 @@ static void pipelined_requests_are_answered_in_order(void **state)
 {
 	struct sim_gateway *g = sim_gateway_started(1);
 	int client = sim_client(g, NULL), backend;
-	char text[64];
+	char text[96];
 
 	(void)state;
 	sim_send(client,
@@ -62,14 +62,46 @@ static void pipelined_requests_are_answered_in_order(void **state)
 		    i);
 		sim_expect(g, backend, text);
 		assert_true(sim_quiet(backend));
-		snprintf(text, sizeof(text), "HTTP/1.1 20%d OK\r\nContent-Length: 1\r\n\r\n%d",
-		    i == 0 ? 0 : 3, i);
+		snprintf(text, sizeof(text),
+		    "HTTP/1.1 20%d OK\r\nDate: x\r\nContent-Length: 1\r\n\r\n%d", i == 0 ? 0 : 3,
+		    i);
 		sim_send(backend, text);
 		sim_expect(g, client, text);
 	}
 	close(client);
 	sim_gateway_stop(g);
 	close(backend);
+}
+
+/* RFC 9110, section 6.6.1. */
+static void an_answer_without_a_date_gets_one(void **state)
+{
+	static char name[] = "date", *names[] = { name };
+	char head[512];
+
+	(void)state;
+	for (int removed = 0; removed < 2; removed++) {
+		struct sim_gateway *g = sim_gateway_new(1);
+		int client, backend;
+		const char *date;
+
+		if (removed == 1)
+			g->route.fields.answer_remove = (struct conf_strings){ names, 1 };
+		sim_gateway_start(g);
+		client = sim_client(g, NULL);
+		sim_send(client, SIM_GET);
+		backend = sim_accept(g, 0);
+		sim_expect(g, backend, SIM_GET);
+		sim_send(backend, "HTTP/1.1 204 Bare\r\nX: y\r\n\r\n");
+		sim_read_head(g, client, head, sizeof(head));
+		date = strstr(head, "\r\nDate: ");
+		assert_int_equal(date != NULL, removed == 0);
+		if (date != NULL)
+			assert_memory_equal(strchr(date + 2, '\r') - 4, " GMT", 4);
+		close(client);
+		sim_gateway_stop(g);
+		close(backend);
+	}
 }
 
 static void a_request_may_come_byte_by_byte(void **state)
@@ -98,6 +130,8 @@ static void a_request_may_come_byte_by_byte(void **state)
 	close(backend);
 }
 
+#define DATED "HTTP/1.1 200 OK\r\nDate: x\r\n"
+
 static void answers_get_the_framing_that_the_client_understands(void **state)
 {
 	static const struct {
@@ -105,54 +139,48 @@ static void answers_get_the_framing_that_the_client_understands(void **state)
 		bool ends; /* the client's connection */
 	} cases[] = {
 		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		    false },
+		    DATED "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		    DATED "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", false },
 		{ "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc", true },
+		    DATED "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		    DATED "Connection: close\r\n\r\nabc", true },
 		{ "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc", true },
+		    DATED "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		    DATED "Connection: close\r\n\r\nabc", true },
 		{ "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
-		    "HTTP/1.1 200 Fine\r\nContent-Length: 3\r\n\r\nabc",
-		    "HTTP/1.1 200 Fine\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabc",
+		    "HTTP/1.1 200 Fine\r\nDate: x\r\nContent-Length: 3\r\n\r\nabc",
+		    "HTTP/1.1 200 Fine\r\nDate: x\r\nContent-Length: 3\r\nConnection: "
+		    "keep-alive\r\n\r\nabc",
 		    false },
 		{ "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc", true },
-		{ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n", false },
-		{ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\n\r\n", false },
-		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n",
-		    "HTTP/1.1 204 No Content\r\n\r\n", false },
+		    DATED "Content-Length: 3\r\n\r\nabc",
+		    DATED "Content-Length: 3\r\nConnection: close\r\n\r\nabc", true },
+		{ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", DATED "Content-Length: 30\r\n\r\n",
+		    DATED "Content-Length: 30\r\n\r\n", false },
+		{ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", DATED "Transfer-Encoding: chunked\r\n\r\n",
+		    DATED "\r\n", false },
+		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n",
+		    "HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n", false },
 		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\nETag: x\r\n\r\n",
-		    "HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 77\r\n\r\n", false },
+		    "HTTP/1.1 304 Not Modified\r\nDate: x\r\nContent-Length: 77\r\nETag: x\r\n\r\n",
+		    "HTTP/1.1 304 Not Modified\r\nDate: x\r\nETag: x\r\nContent-Length: 77\r\n\r\n",
+		    false },
+		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", DATED "Content-Length: 0\r\n\r\n",
+		    DATED "Content-Length: 0\r\n\r\n", false },
 		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false },
-		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nA: 1\r\nConnection: Keep-Alive, B\r\nKeep-Alive: "
-		    "timeout=5\r\n"
-		    "B: 2\r\nUpgrade: h2c\r\nC: 3\r\nX-Request-ID: mine\r\nContent-Length: "
-		    "0\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nA: 1\r\nC: 3\r\nX-Request-ID: mine\r\nContent-Length: "
-		    "0\r\n\r\n",
+		    DATED
+		    "A: 1\r\nConnection: Keep-Alive, B\r\nKeep-Alive: timeout=5\r\nB: "
+		    "2\r\nUpgrade: h2c\r\nC: 3\r\nX-Request-ID: mine\r\nContent-Length: 0\r\n\r\n",
+		    DATED "A: 1\r\nC: 3\r\nX-Request-ID: mine\r\nContent-Length: 0\r\n\r\n",
 		    false },
 		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-		    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-		    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
-		    "0\r\n\r\n",
+		    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" DATED
+		    "Content-Length: 0\r\n\r\n",
+		    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" DATED "Content-Length: 0\r\n\r\n",
 		    false },
 		{ "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-		    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
-		    "0\r\n\r\n",
-		    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", true },
+		    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" DATED "Content-Length: 0\r\n\r\n",
+		    DATED "Content-Length: 0\r\nConnection: close\r\n\r\n", true },
 	};
 
 	(void)state;
@@ -188,8 +216,9 @@ static void an_answer_that_lasts_to_the_close_is_chunked_for_the_client(void **s
 	sim_send(client, SIM_GET);
 	backend = sim_accept(g, 0);
 	sim_expect(g, backend, SIM_GET);
-	sim_send(backend, "HTTP/1.0 200 OK\r\n\r\nab");
-	sim_expect(g, client, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+	sim_send(backend, "HTTP/1.0 200 OK\r\nDate: x\r\n\r\nab");
+	sim_expect(g, client,
+	    "HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
 	close(backend);
 	sim_expect(g, client, "0\r\n\r\n");
 	sim_send(client, SIM_GET);
@@ -312,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_get_passes_and_both_connections_live_on),
 		cmocka_unit_test(pipelined_requests_are_answered_in_order),
+		cmocka_unit_test(an_answer_without_a_date_gets_one),
 		cmocka_unit_test(a_request_may_come_byte_by_byte),
 		cmocka_unit_test(answers_get_the_framing_that_the_client_understands),
 		cmocka_unit_test(an_answer_that_lasts_to_the_close_is_chunked_for_the_client),

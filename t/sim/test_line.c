@@ -65,7 +65,8 @@ static void answers(struct sim_gateway *g, int *backend, int client)
 {
 	char all[1024];
 
-	sim_send(*backend, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+	sim_send(*backend,
+	    "HTTP/1.1 200 OK\r\nDate: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
 	close(*backend);
 	sim_read_head(g, client, all, sizeof(all));
 	assert_memory_equal(all, "HTTP/1.1 200", 12);

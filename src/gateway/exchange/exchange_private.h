@@ -124,11 +124,13 @@ struct exchanges {
 	struct head_limits limits; /* of requests' heads */
 	struct head *request; /* scratch: the request head that a front reads */
 	struct head *own; /* scratch: an origin_answer's head */
-	struct field
-	    *fields; /* scratch: an answer's fields; EXCHANGE_FIELDS_MAX, and the sticky cookie */
+	struct field *
+	    fields; /* scratch: an answer's fields; EXCHANGE_FIELDS_MAX, Date, and the sticky cookie */
 	uint8_t *values; /* scratch: of those that we write; EXCHANGE_VALUES_BYTES */
 	struct route_scratch *paths; /* scratch */
 	char *cookie; /* scratch: STICKY_COOKIE_MAX */
+	time_t date_of; /* what date says */
+	char date[WRITE_DATE_SIZE]; /* for answers that have none */
 	uint8_t *out; /* scratch: an answer's head as a front writes it */
 };
 

@@ -46,7 +46,7 @@ struct exchanges *exchanges_new(struct worker *worker)
 		all->id_prefix[i] = "0123456789abcdef"[prefix & 15];
 	all->request = calloc(1, sizeof(*all->request));
 	all->own = calloc(1, sizeof(*all->own));
-	all->fields = calloc(EXCHANGE_FIELDS_MAX + 1, sizeof(*all->fields));
+	all->fields = calloc(EXCHANGE_FIELDS_MAX + 2, sizeof(*all->fields));
 	all->values = malloc(EXCHANGE_VALUES_BYTES);
 	all->paths = malloc(sizeof(*all->paths));
 	all->cookie = malloc(STICKY_COOKIE_MAX);

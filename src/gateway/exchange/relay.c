@@ -11,6 +11,7 @@
 #include "base/poison.h"
 
 static size_t clean(const struct exchange *, const struct head *, struct field *to);
+static size_t date_write(const struct exchange *, const struct head *, struct field *to);
 
 /* Interim answers pass as they are, but for 100: the front has answered Expect itself. 101 is final. */
 void exchange_relay_head(void *arg, const struct head *head)
@@ -29,8 +30,10 @@ void exchange_relay_head(void *arg, const struct head *head)
 	if (head->status == 100)
 		return;
 	answer.fields_n = clean(x, head, fields);
-	if (head->status >= 200)
+	if (head->status >= 200) {
+		answer.fields_n += date_write(x, head, &fields[answer.fields_n]);
 		answer.fields_n += sticky_write(x, &fields[answer.fields_n]);
+	}
 	switch (head->body) {
 	case BODY_NONE:
 		answer.body = ANSWER_NO_BODY;
@@ -56,6 +59,23 @@ void exchange_relay_head(void *arg, const struct head *head)
 		exchange_held_free(x);
 	}
 	x->front->ops->head(x->front, &answer);
+}
+
+/* Who passes an answer without a Date on says when it came (RFC 9110, section 6.6.1). */
+static size_t date_write(const struct exchange *x, const struct head *head, struct field *to)
+{
+	const struct fieldset *rules = x->route != NULL ? x->route->answer : x->site->answer;
+	struct exchanges *all = x->worker->exchanges;
+	struct bytes name = bytes_str("Date");
+
+	if (head_field(head, "Date") != NULL || fieldset_takes_out(rules, name))
+		return 0;
+	if (all->date_of != loop_wall(x->worker->loop)) {
+		all->date_of = loop_wall(x->worker->loop);
+		write_date(all->date_of, all->date);
+	}
+	*to = (struct field){ name, bytes_of(all->date, WRITE_DATE_SIZE - 1) };
+	return 1;
 }
 
 enum flow exchange_relay_body(void *arg, struct bytes slice)
