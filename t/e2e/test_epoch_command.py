@@ -178,6 +178,9 @@ def test_the_key_service_of_a_gateway_is_told_by_a_socket_of_root(bed, epoch, ct
     # A key process that takes its place is told by the same socket.
     os.kill(g.key_process(), 9)
     wait.until(lambda: "generations" in epoch("show", sock), 10, "the new key process answers", every=0.1)
+    os.unlink(sock)
+    wait.until(lambda: "generations" in epoch("show", sock), 10, "a socket that was removed is made again", every=0.1)
+    assert resumed(second)[0]
     made = re.match(r"generation ([0-9a-f]{16}): rules now", epoch("new", "--now", "--revoke-old", sock)).group(1)
     assert made in epoch("show", sock)
     wait.until(lambda: g.output().count("ticket keys were revoked: their sessions end") == len(g.workers()), HEARD_S,

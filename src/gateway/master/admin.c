@@ -56,12 +56,17 @@ int master_admin_open(struct master *m)
 	return adminconf_open(&m->admin, &m->plan->conf->admin, folder);
 }
 
-/* The monitor has the former socket, which nobody reaches any more: another one takes its place. */
+/* Monitor and key service have the former sockets, which nobody reaches any more: others take their places. */
 void master_admin_watch(struct master *m)
 {
-	if (m->phase != MASTER_SERVING || adminconf_mend(&m->admin) != 0)
+	if (m->phase != MASTER_SERVING)
 		return;
-	watcher_replace(m->watcher);
+	if (adminconf_mend(&m->admin) == 0)
+		watcher_replace(m->watcher);
+	if (adminconf_mend(&m->key_admin) == 0) {
+		embedded_admin(m->embedded, m->key_admin.local);
+		embedded_restart_key(m->embedded);
+	}
 }
 
 void master_admin_print(const struct master *m, FILE *f)

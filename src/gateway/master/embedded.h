@@ -22,7 +22,7 @@ typedef void (*embedded_fed)(
 struct embedded *embedded_new(
     struct loop *, const struct plan *, const char *runtime_dir, int token_fd);
 void embedded_admin(struct embedded *,
-    int fd); /* before the start: what the key service serves it on; -1: none. Borrowed for its life */
+    int fd); /* what the key service serves it on when it starts next; -1: none. Borrowed */
 void embedded_watch(
     struct embedded *); /* called every second: sockets that are gone are made again */
 int embedded_start(struct embedded *, const struct plan *,
