@@ -257,10 +257,10 @@ def test_a_wrong_file_is_refused_with_the_line(bed, authority, name):
     assert text.split(b"\n")[0].decode() not in got.stderr or name in ("empty", "no digits")
 
 
+@pytest.mark.root
+@pytest.mark.plain
 def test_a_secret_is_in_no_other_process_than_the_workers(bed, authority, leaves, ctx):
     """The master only ever looks at it in a process of its own that ends."""
-    if os.getuid() != 0:
-        pytest.skip("reads other users' memory")
     server = foreign.ForeignServer(authority, [leaves["ec"].key])
     bed.running.append(server)
     secret = os.urandom(32)
