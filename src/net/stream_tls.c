@@ -193,14 +193,20 @@ int stream_tls_write(struct stream *s, const uint8_t *data, size_t len)
 	struct bytes saved_raw;
 	struct stream *outer = enter(s, &saved_raw, (struct bytes){ 0 });
 	struct buffer held = s->rawbuf;
-	int ret;
+	size_t written = 0;
+	int ret = 1;
 
 	/* A write reads nothing; what lies in rawbuf is not touched. */
 	s->rawbuf = (struct buffer){ 0 };
-	ret = SSL_write(s->ssl, data, (int)len);
+	/* A record each: they are small where the client asked for that (max_fragment_length). */
+	while (written < len && ret > 0) {
+		ret = SSL_write(s->ssl, data + written, (int)(len - written));
+		if (ret > 0)
+			written += (size_t)ret;
+	}
 	leave(s, outer, saved_raw);
 	s->rawbuf = held;
-	return ret == (int)len ? 0 : -1;
+	return written == len ? 0 : -1;
 }
 
 void stream_tls_shutdown(struct stream *s)

@@ -120,6 +120,28 @@ static void many_tiny_records_come_in_few_calls(void **state)
 	assert_in_range(bed->user.inputs, 1, RECORDS / 10);
 }
 
+/* RFC 6066, section 4: a client that has little room for a record. */
+static void a_client_that_wants_small_records_gets_all(void **state)
+{
+	enum { ALL = 40000 };
+	struct stream_bed *bed = *state;
+	size_t got = 0;
+	int n;
+
+	SSL_CTX_set_tlsext_max_fragment_length(bed->client, TLSEXT_max_fragment_length_512);
+	SSL_CTX_set_mode(bed->server, SSL_MODE_ENABLE_PARTIAL_WRITE); /* as our contexts have it */
+	stream_bed_tls(bed);
+	stream_bed_open(bed);
+	stream_bed_say(bed, ALL);
+	while (got < ALL) {
+		sim_until(bed->loop, (n = SSL_read(bed->peer, bed->block, sizeof bed->block)) > 0 ||
+					 bed->user.closed > 0);
+		assert_in_range(n, 1, 512);
+		got += (size_t)n;
+	}
+	assert_int_equal(got, ALL);
+}
+
 static void the_end_comes_once_with_tls_too(void **state)
 {
 	struct stream_bed *bed = *state;
@@ -246,6 +268,7 @@ int main(void)
 		STREAM_TEST(a_pause_keeps_data_and_end_for_later),
 		STREAM_TEST(a_pause_from_within_input_holds_at_once),
 		STREAM_TEST(many_tiny_records_come_in_few_calls),
+		STREAM_TEST(a_client_that_wants_small_records_gets_all),
 		STREAM_TEST(the_end_comes_once_with_tls_too),
 		STREAM_TEST(a_reset_behind_a_short_read_shows_to_who_expects_more),
 		STREAM_TEST(a_write_that_meets_a_reset_tells_the_last_words_first),
