@@ -149,3 +149,4 @@ def test_three_times_the_capacity_of_new_clients_disturbs_nobody_else(bed, pki, 
         assert during[p.what.__name__] <= most(before[p.what.__name__]), told
     # And it is over when the flood is.
     wait.until(lambda: client.get(gw.port, ctx(version="1.3"))[0].status == 200, 3, "a new client afterwards")
+    assert not farm.total(farm.keys, "sslgw_keysvc_unclaimed_signatures_total"), "the flood is taken for a thief"
