@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from bed import client, conftext, foreign, keyless as kl, pki as pki_module, wait
+from bed import client, conftext, daemon, foreign, keyless as kl, pki as pki_module, wait
 
 SITES = {"rsa": "rsa.localhost", "ec": "ec.localhost", "ec384": "ec384.localhost", "ed25519": "ed.localhost"}
 OPCODES = {"rsa": {0x05, 0x35}, "ec": {0x15}, "ec384": {0x15, 0x16}, "ed25519": {0x18}}
@@ -230,6 +230,26 @@ def test_a_secret_is_changed_without_an_end_of_sessions(bed, authority, leaves, 
     g.reload()
     assert visit(second)[0], "made with the new one"
     assert not visit(first)[0], "the old one is gone"
+
+
+def test_sessions_in_a_cache_are_sealed_with_keys_of_the_same_secret(bed, authority, leaves, ctx):
+    server = foreign.ForeignServer(authority, [leaves["ec"].key])
+    bed.running.append(server)
+    cache = daemon.Daemon(bed.build, bed.folder, "sslgw-cachesvc", "cache", {
+        "listen": ["127.0.0.1:0"], **kl.options(authority.issue("cs1", "cachesvc"))})
+    bed.running.append(cache)
+    cache.start()
+    secret, backend = secret_file(bed.folder, os.urandom(32)), bed.backend()
+    gateways = []
+    for n in (1, 2):
+        more = settings(bed, authority, backend, [f"127.0.0.1:{server.port}"], ["keys.example"], n, kinds=("ec",),
+                        ticket_secret_file=secret)
+        more["sites"][0]["resumption"] = "stateful"
+        identity = {k: more["key_service"][k] for k in ("identity", "identity_key", "ca_file")}
+        gateways.append(bed.gateway({**more, "session_cache": {"servers": [cache.addresses()[0]], **identity}}, name=f"gw{n}"))
+    for options in ({"version": "1.3"}, {"version": "1.2", "tickets": False}):
+        session = client.get(gateways[0].port, ctx(**options), sni=SITES["ec"])[2]
+        assert client.get(gateways[1].port, ctx(**options), sni=SITES["ec"], session=session)[1][2], options
 
 
 WRONG = {
