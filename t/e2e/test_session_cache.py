@@ -16,7 +16,8 @@ ID = {"version": "1.2", "tickets": False}  # a session that may be resumed again
 @pytest.fixture(scope="module")
 def farm(shared):
     sites = [shared.site("localhost"), shared.site(ONCE, resumption="stateful_once")]
-    return cluster.Cluster(shared, shared.backend().address, gateways=2, keys=1, sites=sites, balancer=False).start()
+    return cluster.Cluster(shared, shared.backend().address, gateways=2, keys=1, sites=sites, ways=True,
+                           balancer=False).start()
 
 
 def holds_claims(farm, ctx):
@@ -132,6 +133,26 @@ def test_a_killed_cache_server_takes_its_claims_along_and_nothing_resumes_twice(
     granted, refused, failed = (now - was for now, was in zip(claims(whole), before[0]))
     assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before[1] == 40, "they are there"
     assert granted == 0 and refused > 0 and failed > 0 and refused + failed == 40
+
+
+@pytest.mark.parametrize("trouble", ["silent", "slow", "rubbish"])
+def test_a_cache_server_that_does_not_answer_well_costs_the_resumption_and_nothing_is_granted_twice(whole, ctx, trouble):
+    options, way = WAYS["1.3"], whole.cache_ways[0]
+    kept = sessions(whole, ctx, 20, options, ONCE)
+    way.silent, way.delay, way.rubbish = trouble == "silent", 0.5 * (trouble == "slow"), trouble == "rubbish"
+    try:
+        began = time.monotonic()
+        first = come_back(whole, ctx, kept, options, 1)
+        took = time.monotonic() - began
+    finally:
+        way.silent, way.delay, way.rubbish = False, 0.0, False
+    assert 0 < sum(first) < 20, "what the other server ranks first for is resumed"
+    assert took < 20 * 0.5, f"{took:.1f} s for 20 handshakes"
+    wait.until(lambda: holds_claims(whole, ctx), 15, "it is used again", every=0.1)
+    # What did not get its answer may have been claimed all the same, or not.
+    second = come_back(whole, ctx, kept, options, 0)
+    assert max(a + b for a, b in zip(first, second)) == 1
+    assert not any(come_back(whole, ctx, kept, options, 1))
 
 
 def test_after_a_flush_of_one_cache_server_nothing_resumes_twice(whole, ctx):
