@@ -11,6 +11,7 @@ import rows
 import second
 import services
 
+NOISY = 0.1  # of the front's core, in others' hands
 COLOURS = {"sslgw": "#1b6ca8", "nginx": "#3a9d5d", "haproxy": "#d9822b", "hitch": "#8a8a8a", "sslgw-cachesvc": "#1b6ca8", "redis-server": "#c0392b"}
 
 
@@ -125,7 +126,10 @@ def head(results):
     if noise:
         out.append(f"Beside the bench, others used {noise[0]:.0%} of the front's core (median over the rows' measurements; at worst {noise[1]:.0%}); "
                    f"load average {results.get('load', ['?', '?'])[0]} before, {results.get('load', ['?', '?'])[1]} after. "
-                   "With others on the machine its caches are shared too: read the ratios, which compare measurements of one round.")
+                   "With others on the machine its caches are shared too: read the ratios, which compare measurements of one round." +
+                   (" **That is not a quiet machine:** latencies are those of the others' time slices, and rows in which two processes of sslgw take part "
+                    "(handshakes, sessions in the cache) pay for each switch between them. Measure again where nothing else runs."
+                    if noise[0] > NOISY else ""))
     return out + ["", "**How to read it.** The unit is CPU time of the whole front (all its processes, kernel included) for each operation. A cell is "
                   f"the ratio to {results['reference']} within a round, the median of the rounds; 1.00 is {results['reference']}, less is better, and its own "
                   "figure stands in brackets. Latencies are as seen by the generator, at a fixed rate, from the moment an operation was due. The last column is "
