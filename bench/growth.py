@@ -83,7 +83,7 @@ def prepared(bench, name, n):
             yield front, None
             continue
         made = bench.front(front, kinds=(kind,), cores=cores, IDLE=IDLE, **words(front, n))
-        yield front, made.start(120) if made else None
+        yield front, made.start(300) if made else None
 
 
 def series(bench, name, rounds, seconds):

@@ -61,7 +61,6 @@ struct worker_process {
 	struct channel *channel;
 	struct signals *signals;
 	struct deadline beat, full, patience, drain;
-	_Atomic uint64_t *beat_cell;
 	LIST_HEAD(, served) served;
 	bool ready, paused;
 	struct resolved resolved; /* what was last heard */
@@ -266,7 +265,7 @@ static void beat(struct deadline *deadline)
 {
 	struct worker_process *p = CONTAINER_OF(deadline, struct worker_process, beat);
 
-	counter_set(p->beat_cell, loop_now_ms(p->worker.loop));
+	counter_set(p->worker.beat, loop_now_ms(p->worker.loop));
 	publish(&p->worker, p->role.counters);
 	deadline_set(p->worker.loop, &p->beat, WORKER_BEAT_MS, beat);
 }
@@ -393,6 +392,7 @@ static void make_rooms(struct worker_process *p)
 	if (w->loop == NULL)
 		fatal(EXIT_RUNTIME, "no event loop");
 	load_counters(w, p->role.counters);
+	w->beat = counters_cell(p->role.counters, ROLES_BEAT);
 	w->pools = pools_new(w);
 	w->sites = w->pools != NULL ? sites_new(w->conf, pool_of, w->pools) : NULL;
 	w->folders = folders_new(w);
@@ -448,7 +448,6 @@ int worker_main(int argc, char **argv)
 	p->channel = channel_new(p->worker.loop, p->role.channel, &channel_events, p);
 	if (p->signals == NULL || p->channel == NULL)
 		fatalx(EXIT_RUNTIME, "out of memory at start");
-	p->beat_cell = counters_cell(p->role.counters, ROLES_BEAT);
 	beat(&p->beat);
 	deadline_set(p->worker.loop, &p->patience, WORKER_SECRETS_MS, secrets_late);
 	secrets_on_ready(p->worker.secrets, secrets_came, p);

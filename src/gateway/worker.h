@@ -60,6 +60,8 @@ struct worker {
 	const struct gateway_conf *conf;
 	unsigned slot; /* 0 .. workers-1 */
 	struct worker_counters counters;
+	_Atomic uint64_t
+	    *beat; /* ms: the master sees by it that this process goes on; NULL: nobody looks */
 	struct sites *sites; /* names to site */
 	struct sitectxs *tls; /* SSL_CTX of each site; gateway/tls */
 	struct keyclient *keys; /* gateway/cluster */

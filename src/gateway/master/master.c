@@ -33,7 +33,8 @@ enum {
 	MASTER_TICK_MS = 1000,
 	MASTER_KEYS_MS = 60000, /* ten thousand keys are read in less */
 	MASTER_NAMES_MS = 5000,
-	MASTER_WORKERS_MS = 60000,
+	MASTER_WORKERS_MS =
+	    600000, /* those that do not get on are ended long before, for want of beats */
 	MASTER_ENDING_MS = 3000, /* then by SIGKILL */
 	MASTER_FDS_MIN = 64,
 	MASTER_FDS_FEW = 256,

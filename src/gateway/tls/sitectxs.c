@@ -10,6 +10,7 @@
 #include <openssl/async.h>
 #include <openssl/err.h>
 
+#include "base/counters.h"
 #include "base/log.h"
 
 #include "gateway/cluster/secrets.h"
@@ -73,6 +74,9 @@ struct sitectxs *sitectxs_new(struct worker *w)
 		goto fail;
 	}
 	for (; all->n < w->conf->sites.n; all->n++) {
+		/* One takes a millisecond, and there may be ten thousand. */
+		if (w->beat != NULL)
+			counter_set(w->beat, loop_now_ms(w->loop));
 		if (sitectx_init(&all->at[all->n], all, sites_at(w->sites, (unsigned)all->n)) ==
 		    -1) {
 			all->n++;
