@@ -111,6 +111,26 @@ def test_an_end_of_the_back_end_leaves_the_way_there(bed, ctx):
     wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the tunnel is over")
 
 
+@pytest.mark.parametrize("first,reason", [("server", "-"), ("client", "truncated")])
+def test_an_end_without_goodbye_is_no_accident_only_after_the_other_sides(bed, ctx, first, reason):
+    """So browsers end a WebSocket that was closed by both."""
+    def script(connection):
+        connection.request()
+        connection.send(SWITCH + b"bye")
+        if first == "server":
+            connection.sock.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    gw = bed.gateway(bed.settings(bed.backend(script=script), workers=1, access_log={"format": "%{status} %{reason}"}))
+    c, _ = switched(gw, ctx)
+    assert c.reader.exactly(3) == b"bye"
+    if first == "server":
+        assert c.ended()
+    c.tcp.close()  # without close_notify
+    assert wait.until(gw.access, 5, "a line of the log") == [f"101 {reason}"]
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0 and gw.counter("sslgw_connections_open") == 0, 5, "all is over")
+
+
 def half_closed(gw, data):
     """A tunnel through which DATA was sent, and then that no more comes."""
     tcp = socket.create_connection(("127.0.0.1", gw.port), 10)

@@ -252,7 +252,9 @@ static void ended(struct front_http1 *f)
 			conn_close(f->conn, REASON_TRUNCATED);
 		break;
 	case FRONT_TUNNEL:
-		if (stream_ssl(f->stream) != NULL && stream_truncated(f->stream)) {
+		/* Browsers say no goodbye to a side that has said its own, as a WebSocket's has. */
+		if (stream_ssl(f->stream) != NULL && stream_truncated(f->stream) &&
+		    !stream_finished(f->stream)) {
 			conn_close(f->conn, REASON_TRUNCATED);
 			break;
 		}
