@@ -127,8 +127,8 @@ def head(results):
         out.append(f"Beside the bench, others used {noise[0]:.0%} of the front's core (median over the rows' measurements; at worst {noise[1]:.0%}); "
                    f"load average {results.get('load', ['?', '?'])[0]} before, {results.get('load', ['?', '?'])[1]} after. "
                    "With others on the machine its caches are shared too: read the ratios, which compare measurements of one round." +
-                   (" **That is not a quiet machine:** latencies are those of the others' time slices, and rows in which two processes of sslgw take part "
-                    "(handshakes, sessions in the cache) pay for each switch between them. Measure again where nothing else runs."
+                   (" **That is not a quiet machine:** rows in which two processes of sslgw take part (handshakes, sessions in the cache) pay for each "
+                    "switch between them and others, and the ratios of the rounds lie far apart. Measure again where nothing else runs."
                     if noise[0] > NOISY else ""))
     return out + ["", "**How to read it.** The unit is CPU time of the whole front (all its processes, kernel included) for each operation. A cell is "
                   f"the ratio to {results['reference']} within a round, the median of the rounds; 1.00 is {results['reference']}, less is better, and its own "
@@ -147,8 +147,12 @@ def section_rows(results, folder):
         out += ["", f"## {title}", ""]
         if timed:
             bars(f"{folder}/ratios-log-{part}.svg", timed, results["reference"], f"CPU time of the front for each operation, access log {part}")
-            out += [*rows.table(timed, results["reference"]), "", f"![ratios](charts/ratios-log-{part}.svg)"]
-        if late:
+            n = sorted({len(m) for row in timed.values() for m in row.values()})
+            out += [*rows.table(timed, results["reference"]), "", f"Medians of {n[0]} to {n[-1]} rounds.", "", f"![ratios](charts/ratios-log-{part}.svg)"]
+        noise = others(results)
+        if late and noise and noise[0] > NOISY:
+            out += ["", "The rows of latency are left out: with others on the front's core they would show the others' time slices."]
+        elif late:
             n = max(len(m) for got in late.values() for m in got.values())
             out += ["", f"Latency at a fixed rate; median of the ratios of {n} interleaved rounds:", "", *rows.table(late, results["reference"])]
     return out
