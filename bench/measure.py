@@ -54,6 +54,10 @@ def free_ports(n):
     return ports
 
 
+class NotStarted(Exception):
+    pass
+
+
 class Family:
     """Programs and all that they start: on the front's cores, in control groups of their own where there are such."""
 
@@ -81,7 +85,7 @@ class Family:
         except OSError:
             self.groups = []
         began = time.monotonic()
-        with open(f"{self.dir}/out", "ab") as out:
+        with open(f"{self.dir}/out", "wb") as out:
             for command in commands:
                 self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                                        preexec_fn=self.into_place))
@@ -89,11 +93,11 @@ class Family:
         for port in ports:
             while not self.listens(port):
                 if time.monotonic() - began > seconds or any(p.poll() is not None for p in self.processes):
-                    sys.exit(f"bench: {self.name} does not answer on port {port}:\n" + read(f"{self.dir}/out")[-2000:])
+                    raise NotStarted(f"{self.name} does not answer on port {port}:\n" + read(f"{self.dir}/out")[-2000:])
                 time.sleep(0.05)
         while self.name.startswith("sslgw") and read(f"{self.dir}/out").count("ready:") < len(commands):
             if time.monotonic() - began > seconds or any(p.poll() is not None for p in self.processes):
-                sys.exit(f"bench: {self.name} is not ready:\n" + read(f"{self.dir}/out")[-2000:])
+                raise NotStarted(f"{self.name} is not ready:\n" + read(f"{self.dir}/out")[-2000:])
             time.sleep(0.05)
         self.start_seconds = time.monotonic() - began
         return self
@@ -199,10 +203,18 @@ class Front(Family):
                    "hitch": [self.program, f"--config={file}"], "sslgw": [self.program, "-c", file]}[self.name]
 
     def start(self, seconds=20):
-        for port in self.ports.values():
-            for what in ("state", "run"):
-                os.makedirs(f"{self.dir}/{what}-{port}", mode=0o700, exist_ok=True)
-        return self.launch(list(self.commands()), [self.ports[k] for k in self.kinds], seconds)
+        """On other ports where somebody took one of these meanwhile."""
+        for attempt in range(5):
+            for port in self.ports.values():
+                for what in ("state", "run"):
+                    os.makedirs(f"{self.dir}/{what}-{port}", mode=0o700, exist_ok=True)
+            try:
+                return self.launch(list(self.commands()), [self.ports[k] for k in self.kinds], seconds)
+            except NotStarted as why:
+                self.stop()
+                if "in use" not in str(why) or attempt == 4:
+                    raise
+                self.ports = dict(zip(self.ports, free_ports(len(self.ports))))
 
 
 class Bench:
