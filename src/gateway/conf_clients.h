@@ -107,6 +107,20 @@
 		    .help = "memory for all bodies that are kept, in each worker; once it is "     \
 			    "used up, bodies are passed on as they come, and their requests not "  \
 			    "retried; 0: no limit" },                                              \
+	    { .path = "limits.response_buffer",                                                    \
+		    .type = CONF_SIZE,                                                             \
+		    .def = "64K",                                                                  \
+		    .min = 16 << 10,                                                               \
+		    .max = 64 << 20,                                                               \
+		    CLIENTS_AT(limits.response_buffer),                                            \
+		    .help = "so much of an answer is taken from its server at once, however slow " \
+			    "its client is" },                                                     \
+	    { .path = "limits.response_buffers",                                                   \
+		    .type = CONF_SIZE,                                                             \
+		    .def = "256M",                                                                 \
+		    CLIENTS_AT(limits.response_buffers),                                           \
+		    .help = "memory for all that waits for clients and servers, in each worker; "  \
+			    "above it each gets 16K; 0: no limit" },                               \
 	    { .path = "limits.body_rate",                                                          \
 		    .type = CONF_SIZE,                                                             \
 		    .def = "100",                                                                  \

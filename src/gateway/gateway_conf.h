@@ -210,6 +210,8 @@ struct gateway_conf {
 		uint64_t handshakes_per_client; /* a second, a worker; 0: no limit */
 		uint64_t request_buffer; /* bytes of a body before a server is asked */
 		uint64_t request_buffers; /* bytes of all that are kept, a worker; 0: no limit */
+		uint64_t response_buffer; /* bytes of an answer that its client has not taken */
+		uint64_t response_buffers; /* bytes of all such, a worker; 0: no limit */
 	} limits;
 	struct {
 		char *file; /* a path, "stderr", "syslog:/dev/log"; NULL: none */

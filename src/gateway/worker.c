@@ -405,6 +405,8 @@ static void make_rooms(struct worker_process *p)
 		fatalx(EXIT_CONFIG, "the sites' TLS settings cannot be used");
 	w->exchanges = exchanges_new(w);
 	w->conns = conns_new(w);
+	if (w->conf->limits.response_buffers > 0)
+		stream_limit_output(w->loop, w->conf->limits.response_buffers);
 	w->log = accesslog_new(w);
 	w->trusted = trusted_new(&w->conf->trusted_proxies);
 	if (w->exchanges == NULL || w->conns == NULL || w->trusted == NULL)

@@ -40,6 +40,7 @@ struct iobufs {
 	size_t out_len; /* bytes for the socket */
 	struct stream
 	    *running; /* whose SSL call is on the stack: the BIO's reads and writes are its */
+	size_t pending, pending_max; /* output that waits in all streams */
 	struct bytes raw; /* bytes of the socket that SSL has not taken yet */
 	void *bio; /* the BIO shared by all SSLs of the loop; net/stream_tls.c */
 	void *bio_method;

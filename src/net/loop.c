@@ -74,8 +74,8 @@ struct event_base *loop_base(struct loop *loop)
 
 struct iobufs *loop_iobufs(struct loop *loop)
 {
-	if (loop->iobufs == NULL)
-		loop->iobufs = calloc(1, sizeof *loop->iobufs);
+	if (loop->iobufs == NULL && (loop->iobufs = calloc(1, sizeof *loop->iobufs)) != NULL)
+		loop->iobufs->pending_max = SIZE_MAX;
 	return loop->iobufs;
 }
 

@@ -153,6 +153,7 @@ static struct stream *stream_new(
 	s->ssl = ssl;
 	s->events = events;
 	s->arg = arg;
+	s->high_water = STREAM_HIGH_WATER;
 	if (s->bufs == NULL || (ssl != NULL && stream_tls_attach(s) != 0))
 		goto fail;
 	event_assign(&s->event, loop_base(loop), fd,
@@ -249,7 +250,7 @@ static void gone_cb(struct later *later)
 	stream_tls_free(s);
 	buffer_free(&s->inbuf);
 	buffer_free(&s->rawbuf);
-	buffer_free(&s->pend);
+	stream_drop_output(s);
 	free(s);
 }
 

@@ -7,7 +7,9 @@
  * Ownership: the stream owns fd and SSL. No callback follows stream_close(); the memory goes after
  * the turn. Any callback may close the stream.
  * Bounds: STREAM_READ_MAX a read and, for input that is not consumed, STREAM_INPUT_MAX; output is
- * STREAM_HIGH_WATER plus one write of the user.
+ * the high water (STREAM_HIGH_WATER, or what stream_set_high_water() said) plus one write of the
+ * user; once the output that waits in all streams of the loop is over stream_limit_output(), it is
+ * STREAM_LOW_WATER plus one write.
  */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
@@ -67,6 +69,8 @@ bool stream_truncated(const struct stream *); /* the end was a TCP FIN without c
 
 /* Not before opened(). Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
 enum flow stream_write(struct stream *, const struct iovec *, int n);
+void stream_set_high_water(struct stream *, size_t); /* at least STREAM_LOW_WATER */
+void stream_limit_output(struct loop *, size_t all); /* SIZE_MAX, the default: no limit */
 size_t stream_queued(const struct stream *); /* bytes that the kernel has not taken */
 uint64_t stream_sent(const struct stream *); /* bytes given to write(2) and taken, in all */
 uint64_t stream_received(const struct stream *); /* bytes read from the kernel, in all */

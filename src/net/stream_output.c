@@ -40,10 +40,32 @@ void stream_own(struct stream *s)
 
 static void append_pend(struct stream *s, const uint8_t *data, size_t len)
 {
-	if (buffer_append(&s->pend, data, len) != 0)
+	if (buffer_append(&s->pend, data, len) != 0) {
 		stream_fail_later(s, REASON_MEMORY);
-	else if (buffer_len(&s->pend) > STREAM_HIGH_WATER + STREAM_PEND_SPARE + s->write_max)
+		return;
+	}
+	s->bufs->pending += len;
+	if (buffer_len(&s->pend) > s->high_water + STREAM_PEND_SPARE + s->write_max)
 		stream_fail_later(s, REASON_GLITCHES);
+}
+
+void stream_drop_output(struct stream *s)
+{
+	s->bufs->pending -= buffer_len(&s->pend);
+	buffer_free(&s->pend);
+}
+
+void stream_set_high_water(struct stream *s, size_t high_water)
+{
+	s->high_water = high_water;
+}
+
+void stream_limit_output(struct loop *loop, size_t all)
+{
+	struct iobufs *bufs = loop_iobufs(loop);
+
+	if (bufs != NULL)
+		bufs->pending_max = all;
 }
 
 /* Sends the two slices, in order; what is not taken goes to pend. */
@@ -179,6 +201,11 @@ size_t stream_queued(const struct stream *s)
 	return n;
 }
 
+static size_t high_water(const struct stream *s)
+{
+	return s->bufs->pending <= s->bufs->pending_max ? s->high_water : STREAM_LOW_WATER;
+}
+
 enum flow stream_write(struct stream *s, const struct iovec *iov, int n)
 {
 	size_t len = 0;
@@ -198,7 +225,7 @@ enum flow stream_write(struct stream *s, const struct iovec *iov, int n)
 		else
 			write_plain(s, b);
 	}
-	if (buffer_len(&s->pend) <= STREAM_HIGH_WATER)
+	if (buffer_len(&s->pend) <= high_water(s))
 		return FLOW_GO;
 	s->stopped = true;
 	return FLOW_STOP;
@@ -232,6 +259,7 @@ void stream_writable(struct stream *s)
 		s->sent += (uint64_t)n;
 		s->writable = (size_t)n == b.len;
 		buffer_consume(&s->pend, (size_t)n);
+		s->bufs->pending -= (size_t)n;
 	}
 	send_fin(s);
 	if (s->stopped && buffer_len(&s->pend) <= STREAM_LOW_WATER) {

@@ -37,6 +37,7 @@ struct stream {
 	struct buffer inbuf; /* input that was not consumed in its turn */
 	struct buffer rawbuf; /* ciphertext that SSL did not take (a paused handshake) */
 	struct buffer pend; /* output that the kernel did not take */
+	size_t high_water; /* of it */
 	size_t write_max; /* the most that the user gave at once */
 	uint64_t sent, received;
 	struct event event;
@@ -62,6 +63,7 @@ ssize_t stream_recv(struct stream *, void *buf,
 void stream_own(
     struct stream *); /* the shared output is this stream's; another's is flushed first */
 void stream_send_out(struct stream *); /* out to the kernel or to pend */
+void stream_drop_output(struct stream *);
 void stream_flush_all(struct stream *); /* gather too */
 void stream_writable(struct stream *); /* the kernel takes again */
 void stream_put_out(struct stream *, const uint8_t *, size_t); /* appends to out; sends when full */

@@ -141,11 +141,28 @@ def test_a_hundred_slow_readers_hold_no_process_of_a_prefork_apache(bed, ctx):
             c.close()
 
 
-def test_what_does_not_fit_holds_them(bed, ctx):
-    """Counter-proof: pages that are larger than what is kept for a slow client keep all ten processes."""
+def test_large_pages_hold_no_process_where_the_buffer_is_larger(bed, ctx):
     apache = bed.apache(prefork=True)
     apache.file("large", LARGE)
-    gw = bed.gateway(bed.settings(apache, workers=1))
+    gw = bed.gateway(bed.settings(apache, workers=1, limits={"response_buffer": "6M"}))
+    slow = slow_readers(gw, ctx, "/files/large", 12)
+    try:
+        wait.until(lambda: sum("/files/large" in x for x in apache.said()) == 12, 20, "Apache has answered all")
+        assert busy(apache) == 0
+        for c in slow:
+            got = c.reader.answer()
+            assert got.status == 200 and got.body == LARGE
+    finally:
+        for c in slow:
+            c.close()
+
+
+@pytest.mark.parametrize("limits", [{}, {"response_buffer": "6M", "response_buffers": "2M"}], ids=["for each", "for all"])
+def test_what_does_not_fit_holds_them(bed, ctx, limits):
+    """Counter-proof: pages that are larger than what is kept for a slow client, or for all, keep all ten processes."""
+    apache = bed.apache(prefork=True)
+    apache.file("large", LARGE)
+    gw = bed.gateway(bed.settings(apache, workers=1, limits=limits))
     slow = slow_readers(gw, ctx, "/files/large", 12)
     try:
         wait.until(lambda: gw.counter("sslgw_requests_open") == 12, 5, "all have asked")

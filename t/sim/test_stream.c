@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/buffers.h"
 #include "net/stream.h"
 
 #include "base/poison.h"
@@ -242,6 +243,40 @@ static void test_a_paused_reader_stops_the_writer(void **state)
 	}
 }
 
+/* What waits in a stream when its user is told to stop, with a reader that takes nothing. */
+static size_t queued_at_stop(struct bed *bed, size_t high_water, size_t all)
+{
+	struct end server = { .hold = true }, client = { .hold = true };
+	size_t queued;
+
+	open_pair(bed, &server, &client, false);
+	stream_pause(server.stream);
+	stream_set_high_water(client.stream, high_water);
+	stream_limit_output(bed->loop, all);
+	client.to_send = 50 * 1000 * 1000;
+	client.hold = false;
+	pump(&client);
+	while (client.stops == 0)
+		loop_turn(bed->loop);
+	queued = stream_queued(client.stream);
+	stream_close(server.stream);
+	stream_close(client.stream);
+	while (loop_turn(bed->loop) == 0 && loop_iobufs(bed->loop)->pending > 0)
+		continue;
+	return queued;
+}
+
+static void test_the_high_water_is_settable_and_all_output_is_limited(void **state)
+{
+	struct bed *bed = *state;
+
+	assert_in_range(queued_at_stop(bed, 1 << 20, SIZE_MAX), 1 << 20, (1 << 20) + 70 * 1000);
+	assert_in_range(queued_at_stop(bed, 1 << 20, 200000), 200000, 200000 + 70 * 1000);
+	assert_in_range(
+	    queued_at_stop(bed, 1 << 20, 0), STREAM_LOW_WATER, STREAM_LOW_WATER + 70 * 1000);
+	assert_in_range(queued_at_stop(bed, 1 << 20, SIZE_MAX), 1 << 20, (1 << 20) + 70 * 1000);
+}
+
 static void test_a_missing_close_notify_shows(void **state)
 {
 	struct bed *bed = *state;
@@ -329,6 +364,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_echo_arrives_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_a_paused_reader_stops_the_writer, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_the_high_water_is_settable_and_all_output_is_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_missing_close_notify_shows, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_rubbish_in_the_handshake_fails_it, setup, teardown),

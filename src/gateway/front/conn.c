@@ -381,7 +381,10 @@ static int open_stream(struct conn *c)
 		counter_sub(c->worker->counters.handshakes_open, 1);
 	}
 	SSL_free(ssl);
-	return c->stream != NULL ? 0 : -1;
+	if (c->stream == NULL)
+		return -1;
+	stream_set_high_water(c->stream, c->worker->conf->limits.response_buffer);
+	return 0;
 }
 
 /* Who the client is stands. */
