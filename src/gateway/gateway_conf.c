@@ -376,11 +376,11 @@ static const struct conf_option options[] = {
 	    .help = "servers that keep each session, of those that there are" },
 	{ .path = "session_cache.stores_per_client",
 	    .type = CONF_RATE,
-	    .def = "600/min",
+	    .def = "0",
 	    .max = 1e6,
 	    TOP(session_cache.stores_per_client),
-	    .help = "sessions that are stored for the clients of a /24 (IPv6: of a /56), in each "
-		    "worker; a minute's worth at once; 0: no limit" },
+	    .help = "\"600/min\": sessions that are stored for the clients of a /24 (IPv6: of a "
+		    "/56), in each worker; a minute's worth at once; 0: no limit" },
 	{ .path = "session_cache.password_file",
 	    .type = CONF_PATH,
 	    TOP(session_cache.password_file),

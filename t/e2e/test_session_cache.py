@@ -252,8 +252,8 @@ def test_a_balancer_that_says_who_they_are_is_believed(bed, ctx):
     assert "198.51.100.0/24" in g.output()
 
 
-def test_0_is_no_limit(bed, ctx):
-    g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful")], workers=1,
-                                 session_cache={"stores_per_client": "0"}))
+@pytest.mark.parametrize("cache", [{}, {"stores_per_client": "0"}], ids=["not said", "0"])
+def test_by_itself_there_is_no_limit(bed, ctx, cache):
+    g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful")], workers=1, session_cache=cache))
     handshakes(g, ctx, 80)
     assert stored(g) == (80, 0)

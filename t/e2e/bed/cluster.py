@@ -226,8 +226,7 @@ class Cluster:
             "sites": self.sites,
             "pools": [{"name": "main", "servers": [{"address": address}]}],
             "key_service": {"servers": [f"127.0.0.1:{p}" for p in seen["key"]], **identity},
-            # All clients of a bed come from one address.
-            "session_cache": {"servers": [f"127.0.0.1:{p}" for p in seen["cache"]], "stores_per_client": "0", **identity},
+            "session_cache": {"servers": [f"127.0.0.1:{p}" for p in seen["cache"]], **identity},
             "access_log": {"file": f"{folder}/{name}.access", "format": "combined"},
             "runtime_dir": f"{folder}/run", "state_dir": f"{folder}/state",
             "admin": self.admin(folder), **more}
