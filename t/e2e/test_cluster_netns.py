@@ -61,7 +61,7 @@ def test_the_page_about_clusters_works_word_for_word(build, folder):
     assert got.returncode == 0, said + logs
     assert said.count("hello from the server behind") == 3, said + logs
     looked = re.findall(r"^(cluster/m\d/run/\w+\.sock) +(sslgw\S*) .* well ", said, re.M)
-    assert len(looked) == 8 and {p for _, p in looked} == {"sslgw", "sslgw-keysvc", "sslgw-cachesvc"}, said
+    assert len({at for at, _ in looked}) == 8 and {p for _, p in looked} == {"sslgw", "sslgw-keysvc", "sslgw-cachesvc"}, said
     assert said.count("Any gateway resumes what any other has made.") == 2
     assert said.count("ok     ok     ok") == 9
     assert len(re.findall(r": renewed", said)) == 8
