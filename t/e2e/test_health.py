@@ -341,6 +341,54 @@ def test_a_route_may_stream_from_the_first_byte(bed, ctx):
         assert c.reader.answer().status == 200
 
 
+def test_on_a_streamed_route_the_server_says_whether_a_body_may_come(bed, ctx):
+    """Expect goes on to it, and its 100 comes back; elsewhere the gateway says it, before a server is asked."""
+    asked, may = [], threading.Event()
+
+    def script(connection):
+        while True:
+            head = connection.reader.until(b"\r\n\r\n")
+            if head is None:
+                return
+            head = head.lower() + b"\r\n"
+            asked.append(head)
+            if b"/no " in head:
+                connection.send(backend.answer(b"no", status="401 Unauthorized"))
+                return
+            if b"\r\nexpect: 100-continue\r\n" in head:
+                may.wait(10)
+                connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.reader.exactly(3)
+            connection.send(backend.answer(b"yes"))
+    back = bed.backend(script=script)
+    routes = [{"path": "/", "pool": "main"}, {"path": "/events", "pool": "main", "stream": True}]
+    gw = bed.gateway(bed.settings(workers=1, sites=[bed.site(routes=routes)], pools=[pool([back])]))
+
+    def ask(c, target):
+        c.send(http1.request("POST", target, "localhost", [("Expect", "100-continue"), ("Content-Length", "3")]))
+    with client.Client(gw.port, ctx()) as c:
+        ask(c, "/events/yes")
+        wait.until(lambda: asked, 5, "the server is asked before the body is there")
+        assert b"\r\nexpect: 100-continue\r\n" in asked[0]
+        may.set()
+        assert c.reader.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
+        c.send(b"abc")
+        assert c.reader.answer().body == b"yes"
+        ask(c, "/kept")  # on the same connection
+        assert c.reader.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue" and len(asked) == 1
+        c.send(b"abc")
+        assert c.reader.answer().body == b"yes" and b"expect" not in asked[1]
+    with client.Client(gw.port, ctx()) as c:
+        ask(c, "/events/no")
+        got = c.reader.answer()  # without a 100, and the body never comes
+        assert got.status == 401 and got.body == b"no" and got.get("Connection") == "close"
+    with client.Client(gw.port, ctx()) as c:
+        c.send(http1.request("POST", "/events/now", "localhost", [("Expect", "100-continue"), ("Content-Length", "3")]) + b"abc")
+        interim = []
+        assert c.reader.answer(interim=interim).body == b"yes"
+        assert all(x.status == 100 for x in interim)
+
+
 def test_a_hundred_slow_readers_hold_no_server_of_ten(bed, ctx):
     """A back-end of ten processes, as a prefork Apache is: each serves one connection at a time."""
     page, gate, most, now = b"p" * 60000, threading.Semaphore(10), [0], [0]

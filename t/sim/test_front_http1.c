@@ -231,19 +231,47 @@ static void an_answer_that_lasts_to_the_close_is_chunked_for_the_client(void **s
 	close(backend);
 }
 
-static void expect_is_answered_here_and_not_passed_on(void **state)
+static void expect_is_answered_here_where_the_body_is_awaited(void **state)
 {
+	struct sim_gateway *g = sim_gateway_new(1);
+	int client, backend;
+
+	(void)state;
+	g->conf.limits.request_buffer = 4096;
+	sim_gateway_start(g);
+	client = sim_client(g, NULL);
+	sim_send(client,
+	    "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	sim_expect(g, client, "HTTP/1.1 100 Continue\r\n\r\n");
+	sim_send(client, "hi");
+	backend = sim_accept(g, 0);
+	sim_expect(g, backend, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+	sim_send(backend, SIM_OK);
+	sim_expect(g, client, SIM_OK);
+	close(client);
+	sim_gateway_stop(g);
+	close(backend);
+}
+
+/* A second 100, or one that comes late, is nobody's. */
+static void expect_is_the_servers_where_the_body_is_not_awaited(void **state)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct sim_gateway *g = sim_gateway_started(1);
 	int client = sim_client(g, NULL), backend;
 
 	(void)state;
 	sim_send(client,
 	    "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	sim_expect(g, client, "HTTP/1.1 100 Continue\r\n\r\n");
 	backend = sim_accept(g, 0);
-	sim_expect(g, backend, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+	sim_expect(g, backend,
+	    "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	sim_send(backend, go_on);
+	sim_expect(g, client, go_on);
+	sim_send(backend, go_on);
 	sim_send(client, "hi");
 	sim_expect(g, backend, "hi");
+	sim_send(backend, go_on);
 	sim_send(backend, SIM_OK);
 	sim_expect(g, client, SIM_OK);
 	close(client);
@@ -345,7 +373,8 @@ int main(void)
 		cmocka_unit_test(a_request_may_come_byte_by_byte),
 		cmocka_unit_test(answers_get_the_framing_that_the_client_understands),
 		cmocka_unit_test(an_answer_that_lasts_to_the_close_is_chunked_for_the_client),
-		cmocka_unit_test(expect_is_answered_here_and_not_passed_on),
+		cmocka_unit_test(expect_is_answered_here_where_the_body_is_awaited),
+		cmocka_unit_test(expect_is_the_servers_where_the_body_is_not_awaited),
 		cmocka_unit_test(expect_of_a_request_that_is_refused_gets_no_100),
 		cmocka_unit_test(what_is_no_request_is_answered_and_nothing_after_it_read),
 		cmocka_unit_test(a_bad_request_after_a_good_one_is_answered_too),

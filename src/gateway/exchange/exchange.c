@@ -30,6 +30,7 @@ static void method_set(struct exchange *, const struct head *);
 static void hold(struct exchange *, struct bytes);
 static bool gathers(struct exchange *, struct bytes);
 static size_t gather_max(const struct exchange *);
+static bool gathers_for(const struct exchange *, const struct site_route *);
 static void begin_asking(struct exchange *);
 static enum flow wait_with(struct exchange *);
 static void give_up(struct exchange *, uint16_t status, enum reason);
@@ -77,6 +78,7 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 	route_choose(&route, worker, client, x->peer, head, worker->exchanges->paths);
 	x->site = route.site;
 	x->route = route.to;
+	x->expects = head->expect_100 && !gathers_for(x, route.to);
 	facts = facts_of(x, head, &route, &said, made);
 	if (request_build(x, &facts) == -1) {
 		exchange_over(x);
@@ -104,7 +106,7 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 		x->pool = route.to->pool;
 		x->sticky = sticky_read(x->pool, head);
 		/* A slow client's body holds no back-end while it comes: see gathers(). */
-		if (x->body_follows && !route.to->conf->stream && gather_max(x) > 0) {
+		if (x->body_follows && gathers_for(x, route.to)) {
 			x->gathering = true;
 			exchange_state_set(x, EXCHANGE_ASKING);
 		} else {
@@ -177,6 +179,13 @@ static void begin_asking(struct exchange *x)
 static size_t gather_max(const struct exchange *x)
 {
 	return x->worker->exchanges->gather_max;
+}
+
+/* Whether a body to this route is awaited before a server is asked; where it is not, the server says whether
+ * it may come (Expect). */
+static bool gathers_for(const struct exchange *x, const struct site_route *route)
+{
+	return route == NULL || route->pool == NULL || (!route->conf->stream && gather_max(x) > 0);
 }
 
 /* Whether the slice was kept. If not, the place is full, or there is none: what was kept is on its way to a
@@ -252,7 +261,7 @@ void exchange_lost(struct exchange *x, enum reason reason)
 
 bool exchange_wants_body(const struct exchange *x)
 {
-	return x->pool != NULL && x->state == EXCHANGE_ASKING;
+	return x->pool != NULL && x->state == EXCHANGE_ASKING && !x->expects;
 }
 
 bool exchange_request_unread(const struct exchange *x)
@@ -324,6 +333,7 @@ static struct headers_facts facts_of(const struct exchange *x, const struct head
 		.said = said,
 		.route = route->to,
 		.path = route->path,
+		.expect = x->expects,
 	};
 }
 

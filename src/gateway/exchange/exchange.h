@@ -40,8 +40,8 @@ void exchange_drained(struct exchange *); /* after front body() said STOP */
 void exchange_spoilt(struct exchange *, uint16_t status, enum reason);
 void exchange_lost(
     struct exchange *, enum reason); /* client gone or its bytes bad; the last call on it */
-bool exchange_wants_body(
-    const struct exchange *); /* somebody would read it: worth a 100 Continue */
+bool exchange_wants_body(const struct exchange
+	*); /* somebody would read it: worth a 100 Continue, unless a server is to say so */
 bool exchange_request_unread(
     const struct exchange *); /* the answer is complete but the request's body is not */
 

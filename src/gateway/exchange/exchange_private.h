@@ -67,6 +67,7 @@ struct exchange {
 	bool head_request, idempotent;
 	bool of_files; /* its route is a folder */
 	bool body_follows, chunked;
+	bool expects; /* the client waits for a 100, and the server is asked for it */
 	bool tunnel; /* a 101 was passed on: bytes of another protocol go both ways */
 	bool asked; /* the request is complete */
 	bool front_stopped; /* exchange_body() said STOP: ops->resume is owed */

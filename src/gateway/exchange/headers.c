@@ -23,7 +23,7 @@ static void write_line(struct writer *, const struct headers_facts *, struct hea
 static void write_host(struct writer *, const struct headers_facts *, struct headers_marks *);
 static void write_client_fields(
     struct writer *, const struct headers_facts *, struct headers_marks *);
-static void write_framing(struct writer *, const struct head *, struct headers_marks *);
+static void write_framing(struct writer *, const struct headers_facts *, struct headers_marks *);
 static void write_forwarded(struct writer *, const struct headers_facts *);
 static void write_mod_ssl(struct writer *, const struct client *);
 static void write_certificate(struct writer *, const struct clientcert *);
@@ -34,7 +34,7 @@ bool headers_write(struct writer *w, const struct headers_facts *f, struct heade
 	write_line(w, f, marks);
 	write_host(w, f, marks);
 	write_client_fields(w, f, marks);
-	write_framing(w, f->head, marks);
+	write_framing(w, f, marks);
 	if ((f->site->conf->headers & HEADERS_FORWARDED) != 0)
 		write_forwarded(w, f);
 	if ((f->site->conf->headers & HEADERS_MOD_SSL) != 0 && f->client->version != NULL)
@@ -168,8 +168,13 @@ static void write_client_fields(
 	}
 }
 
-static void write_framing(struct writer *w, const struct head *head, struct headers_marks *marks)
+static void write_framing(
+    struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
 {
+	const struct head *head = f->head;
+
+	if (f->expect)
+		FIELDS_WRITE_ONE(w, "Expect", bytes_str("100-continue"));
 	if (head->body == BODY_CHUNKED)
 		FIELDS_WRITE_ONE(w, "Transfer-Encoding", bytes_str("chunked"));
 	else if (head->has_length)

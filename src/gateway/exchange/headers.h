@@ -25,6 +25,7 @@ struct headers_facts {
 	const struct forwarded *said; /* by a trusted proxy; may be NULL */
 	const struct site_route *route; /* its rules; NULL: there are none */
 	struct bytes path; /* as the route was found by it; at NULL: the head's */
+	bool expect; /* a server is to say whether the body may come */
 };
 
 /* Where in the written request these stand, for the access log. */

@@ -13,7 +13,16 @@
 static size_t clean(const struct exchange *, const struct head *, struct field *to);
 static size_t date_write(const struct exchange *, const struct head *, struct field *to);
 
-/* Interim answers pass as they are, but for 100: the front has answered Expect itself. 101 is final. */
+/* The front has answered Expect itself, unless that was left to the server: then it may answer once. */
+static bool passes_continue(struct exchange *x)
+{
+	bool passes = x->expects && x->body_len == 0;
+
+	x->expects = false;
+	return passes;
+}
+
+/* Interim answers pass as they are, but for 100. 101 is final. */
 void exchange_relay_head(void *arg, const struct head *head)
 {
 	struct exchange *x = arg;
@@ -27,7 +36,7 @@ void exchange_relay_head(void *arg, const struct head *head)
 		.close = x->close,
 	};
 
-	if (head->status == 100)
+	if (head->status == 100 && !passes_continue(x))
 		return;
 	answer.fields_n = clean(x, head, fields);
 	if (head->status >= 200) {
