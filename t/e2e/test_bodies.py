@@ -287,6 +287,17 @@ def test_a_slow_client_does_not_hold_other_requests(world, ctx):
     wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 10, "all requests are over")
 
 
+def test_who_uploads_what_is_refused_gets_the_answer(bed, ctx):
+    """Clients that write all before they read: what still comes is dropped, not answered with a reset."""
+    gw = bed.gateway(bed.settings(bed.backend(), limits={"body": "1K"}))
+    for _ in range(5):
+        with client.Client(gw.port, ctx()) as c:
+            c.send(http1.request("POST", "/up", "localhost", [("Content-Length", str(8 << 20))]))
+            c.send(b"x" * (8 << 20))
+            got = c.reader.answer()
+            assert got.status == 413 and got.get("Connection") == "close"
+
+
 def test_expect_continue(world, ctx):
     gw, _ = world
     interim = []

@@ -1,5 +1,6 @@
 """The hostile corpus of t/hostile, sent to a gateway with a back-end that records every byte: nothing
 ambiguous arrives there, and everything legitimate works."""
+import os
 import re
 import ssl
 
@@ -181,7 +182,8 @@ def test_a_flood_of_pipelined_requests_whose_answers_are_unread_is_bounded(bed, 
             pass
         # No more is asked of the back-end than what lies in the kernel's buffers: of 40,000.
         wait.holds(lambda: len(back.seen) < 1000, 1.5, "what is asked for who does not read is little")
-        assert proc.rss_kib(gw.worker(0)) - before < 4096
+        if "asan" not in os.path.basename(bed.build):  # which keeps what was freed
+            assert proc.rss_kib(gw.worker(0)) - before < 4096
 
 
 def test_a_refused_requests_body_is_not_read_as_the_next_request(world, ctx):

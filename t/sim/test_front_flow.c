@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "gateway/front/front_http1.h"
 #include "t/sim/gateway.h"
 
 #include "base/poison.h"
@@ -95,18 +96,20 @@ static void lingering_ends_after_so_many_bytes(void **state)
 	struct sim_gateway *g = sim_gateway_started(1);
 	struct conn *conn;
 	int client = sim_client(g, &conn);
-	static char kilobyte[1025], rest[4096];
+	static char block[65536], rest[4096];
+	ssize_t sent = 0, n;
 
 	(void)state;
-	memset(kilobyte, 'x', 1024);
-	kilobyte[1024] = '\0';
+	memset(block, 'x', sizeof(block));
 	sim_send(client, "BAD\r\n\r\n");
 	sim_read_to_end(g, client, rest, sizeof(rest));
-	for (int i = 0; i < 70 && !conn->closed; i++) {
-		sim_send(client, kilobyte);
+	for (int i = 0; i < 100000 && !conn->closed; i++) {
+		n = send(client, block, sizeof(block), MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent += n > 0 ? n : 0;
 		sim_turns(g, 1);
 	}
 	assert_true(conn->closed);
+	assert_in_range(sent, FRONT_LINGER_BYTES, FRONT_LINGER_BYTES + (4 << 20));
 	close(client);
 	sim_gateway_stop(g);
 }

@@ -19,8 +19,8 @@ enum {
 	    1024, /* of a body, offered at once: no more than an exchange can hold for another try */
 	FRONT_LINGER_MS = 2000, /* what still comes after the last answer is read and dropped, */
 	FRONT_LINGER_LATE_MS = 500, /* the same for a client that was too slow */
-	FRONT_LINGER_BYTES = 64 *
-			     1024, /* since closing with unread bytes would reset the answer away */
+	/* since closing with unread bytes would reset the answer away; a refused upload may be large */
+	FRONT_LINGER_BYTES = 16 * 1024 * 1024,
 	FRONT_FLUSH_MS = 250, /* between two looks whether the last answer has left */
 	FRONT_DRAIN_IDLE_MS = 5000, /* of an idle connection, when this process is to end */
 };
