@@ -99,6 +99,7 @@ def needles(bed, sites):
     return out
 
 
+@pytest.mark.plain  # a sanitizer's shadow is terabytes
 @pytest.mark.root
 def test_no_private_key_is_in_a_gateway_or_a_cache_server(farm, shared, ctx):
     first(ctx(), "localhost", itertools.repeat(farm.balancer.port), 20)
@@ -111,6 +112,7 @@ def test_no_private_key_is_in_a_gateway_or_a_cache_server(farm, shared, ctx):
         assert proc.search_memory(part.pid, what)[0], "the search does not find what is there"
 
 
+@pytest.mark.plain  # a sanitizer's shadow is terabytes
 @pytest.mark.root
 def test_the_caches_hold_no_session_secret(farm, pki, shared, tmp_path):
     """The master secret of a TLS 1.2 session by id, as s_client prints it, is in no cache server's memory."""
