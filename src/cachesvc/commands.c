@@ -2,6 +2,7 @@
  * commands.c: the table of verbs, and what is asked before one runs: may this caller, is it in the
  * table, is the number of words right. The verbs are in commands_entries.c and commands_connection.c.
  */
+#include "base/hex.h"
 #include "cachesvc/commands.h"
 
 #include <assert.h>
@@ -104,8 +105,7 @@ void commands_new_run_id(struct commands *commands)
 	uint8_t random[20];
 
 	arc4random_buf(random, sizeof(random));
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(commands->run_id + 2 * i, 3, "%02x", random[i]);
+	hex_write(commands->run_id, random, sizeof(random));
 }
 
 /* ---- one request */

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "cachesvc/cachesvc.h"
 #include "cachesvc/standalone.h"
@@ -130,8 +131,7 @@ static void read_token(struct run *run)
 
 	if (fd < 0 || inherited_read_secret(fd, token, sizeof(token)) != 0)
 		fatalx(EXIT_RUNTIME, "embedded, but without a token: start sslgw, not " PROGRAM);
-	for (size_t i = 0; i < sizeof(token); i++)
-		snprintf(run->secret.text + 2 * i, 3, "%02x", token[i]);
+	hex_write(run->secret.text, token, sizeof(token));
 	run->secret.len = 2 * sizeof(token);
 	explicit_bzero(token, sizeof(token));
 }

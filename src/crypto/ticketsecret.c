@@ -13,6 +13,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/hex.h"
 #include "crypto/ticketsecret.h"
 
 #include "base/poison.h"
@@ -23,14 +24,6 @@ void ticketsecrets_clear(struct ticketsecrets *s)
 }
 
 /* ---- the file */
-
-static int digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static bool blank(uint8_t c)
 {
@@ -63,14 +56,10 @@ static const char *take_line(struct bytes line, struct ticketsecrets *out)
 		return "not 64 hex digits: make one with \"openssl rand -hex 32\"";
 	if (out->n == TICKETSECRETS_MAX)
 		return "more than 4 secrets: take old ones out";
-	for (size_t i = 0; i < TICKETSECRET_LEN; i++) {
-		int high = digit(line.at[2 * i]), low = digit(line.at[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return "not 64 hex digits: make one with \"openssl rand -hex 32\"";
-		out->at[out->n][i] = (uint8_t)(high << 4 | low);
+	if (hex_read(out->at[out->n], TICKETSECRET_LEN, (const char *)line.at) == -1)
+		return "not 64 hex digits: make one with \"openssl rand -hex 32\"";
+	for (size_t i = 0; i < TICKETSECRET_LEN; i++)
 		all |= (uint8_t)(out->at[out->n][i] ^ out->at[out->n][0]);
-	}
 	if (all == 0)
 		return "a secret of one byte, repeated: make one with \"openssl rand -hex 32\"";
 	for (size_t i = 0; i < out->n; i++) {

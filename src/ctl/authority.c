@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "crypto/cert.h"
 #include "crypto/mkcert.h"
@@ -70,8 +71,7 @@ int authority_spki(X509 *cert, char text[static AUTHORITY_SPKI_TEXT])
 
 	if (key == NULL || key_spki_sha256(key, digest) != 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	hex_write(text, digest, sizeof(digest));
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "crypto/cert.h"
 #include "crypto/scheme.h"
@@ -113,18 +114,12 @@ static bool without_tls12(const struct site_conf *site)
 		   site->min_version == TLS_VERSION_DEFAULT);
 }
 
-static void ski_text(const uint8_t *ski, char *text)
-{
-	for (size_t i = 0; i < CERT_SKI_LEN; i++)
-		snprintf(text + 2 * i, 3, "%02x", ski[i]);
-}
-
 /* true: something was wrong. */
 static bool say(const struct wanted *w, const char *server)
 {
 	char ski[2 * CERT_SKI_LEN + 1];
 
-	ski_text(w->ski, ski);
+	hex_write(ski, w->ski, CERT_SKI_LEN);
 	if (w->chain != NULL && !w->found)
 		log_warnx("site %s: the key server %s does not sign for this gateway with the key "
 			  "of %s (SKI %s): give it that key; its log may say more",

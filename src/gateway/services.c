@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "gateway/cluster/claims.h"
 #include "gateway/cluster/keyclient.h"
@@ -193,17 +194,6 @@ void services_user(const struct conf_strings *servers, char *user, size_t size)
 	}
 }
 
-static void hex(char *text, const uint8_t *bytes, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	text[2 * n] = '\0';
-}
-
 static bool is_any_used_once(const struct gateway_conf *conf)
 {
 	for (size_t i = 0; i < conf->sites.n; i++)
@@ -228,7 +218,7 @@ static int make_cache(struct services *s, const struct roles_given *role, const 
 		.claims = is_any_used_once(conf) };
 	struct tlsctx_params tls;
 
-	hex(password, token, KEYCLIENT_TOKEN_LEN);
+	hex_write(password, token, KEYCLIENT_TOKEN_LEN);
 	if (conf->session_cache.servers.n > 0) {
 		s->cache = remotes_new(&conf->session_cache.servers);
 		if (s->cache == NULL)

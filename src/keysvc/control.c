@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "crypto/mkcert.h"
 #include "keysvc/keyop.h"
@@ -121,12 +122,6 @@ static struct key *read_key(
 	return NULL;
 }
 
-static void hex(const uint8_t *at, size_t n, char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", at[i]);
-}
-
 static void take_key(struct control *control, const char *name, int fd)
 {
 	struct keystore *set = next_set(control);
@@ -143,7 +138,7 @@ static void take_key(struct control *control, const char *name, int fd)
 		    set == NULL ? "out of memory" : why);
 		return;
 	}
-	hex(key->ski, sizeof(key->ski), ski);
+	hex_write(ski, key->ski, sizeof(key->ski));
 	type = key_type_name(key->type);
 	if (keystore_add(set, key) == -1) {
 		control->failed++;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "keysvc/epochs_private.h"
 
@@ -35,13 +36,6 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char
 		n = (int)t->left - 1; /* cut off: the sizes in the header make it unlikely */
 	t->at += n;
 	t->left -= (size_t)n;
-}
-
-static const char *id_text(const uint8_t id[static EPOCH_ID_LEN], char out[static ID_TEXT])
-{
-	for (size_t i = 0; i < EPOCH_ID_LEN; i++)
-		snprintf(out + 2 * i, 3, "%02x", id[i]);
-	return out;
 }
 
 static const char *time_text(uint64_t unix_time, char out[static TIME_TEXT])
@@ -93,11 +87,12 @@ static void show_generations(const struct epochs *e, uint64_t now, struct text *
 	for (size_t i = 0; i < e->g.n; i++) {
 		const struct generation *x = &e->g.at[i];
 
-		put(t, "  %s  %-6s  %-5s  from %s\n", id_text(x->id, id), kind_text(x->kind),
-		    rule_text(e, x, now), time_text(x->start * e->g.period, time));
+		put(t, "  %s  %-6s  %-5s  from %s\n", hex_write(id, x->id, EPOCH_ID_LEN),
+		    kind_text(x->kind), rule_text(e, x, now),
+		    time_text(x->start * e->g.period, time));
 	}
 	for (size_t i = 0; i < e->g.revoked_n; i++)
-		put(t, "  %s  revoked %s\n", id_text(e->g.revoked[i].id, id),
+		put(t, "  %s  revoked %s\n", hex_write(id, e->g.revoked[i].id, EPOCH_ID_LEN),
 		    time_text(e->g.revoked[i].when, time));
 }
 
@@ -179,13 +174,14 @@ static void show_json(const struct epochs *e, struct text *t)
 		const struct generation *x = &e->g.at[i];
 
 		put(t, "%s{\"id\":\"%s\",\"kind\":\"%s\",\"start\":%llu,\"state\":\"%s\"}",
-		    i == 0 ? "" : ",", id_text(x->id, id), kind_text(x->kind),
+		    i == 0 ? "" : ",", hex_write(id, x->id, EPOCH_ID_LEN), kind_text(x->kind),
 		    (unsigned long long)x->start, rule_text(e, x, epoch));
 	}
 	put(t, "],\"revoked\":[");
 	for (size_t i = 0; i < e->g.revoked_n; i++)
 		put(t, "%s{\"id\":\"%s\",\"unix\":%llu}", i == 0 ? "" : ",",
-		    id_text(e->g.revoked[i].id, id), (unsigned long long)e->g.revoked[i].when);
+		    hex_write(id, e->g.revoked[i].id, EPOCH_ID_LEN),
+		    (unsigned long long)e->g.revoked[i].when);
 	put(t, "],\"peers\":[");
 	for (size_t i = 0; i < e->peers_n; i++) {
 		put(t, "%s", i == 0 ? "" : ",");
@@ -211,7 +207,7 @@ static void tell_made(const struct epochs *e, const struct generation *x, uint64
 	char id[ID_TEXT], time[TIME_TEXT], span[SPAN_TEXT];
 	uint64_t begins = x->start * e->g.period;
 
-	put(t, "generation %s: ", id_text(x->id, id));
+	put(t, "generation %s: ", hex_write(id, x->id, EPOCH_ID_LEN));
 	if (begins > wall)
 		put(t, "rules from %s, in %s; old tickets are taken for a day more.\n",
 		    time_text(begins, time), span_text(begins - wall, span));

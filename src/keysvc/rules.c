@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "keysvc/chain.h"
 #include "net/tlsctx.h"
@@ -52,9 +53,7 @@ static bool is_ski(const char *pattern, const struct key *key)
 {
 	char hex[2 * CERT_SKI_LEN + 1];
 
-	for (size_t i = 0; i < CERT_SKI_LEN; i++)
-		snprintf(hex + 2 * i, 3, "%02x", key->ski[i]);
-	return strcasecmp(pattern, hex) == 0;
+	return strcasecmp(pattern, hex_write(hex, key->ski, CERT_SKI_LEN)) == 0;
 }
 
 static bool names_key(const char *pattern, const struct key *key)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/hex.h"
 
 #include "base/poison.h"
 
@@ -38,14 +39,6 @@ bool denylist_has(const struct denylist *list, const uint8_t spki[static DENYLIS
 	       bsearch(spki, list->at, list->n, sizeof(list->at[0]), compare) != NULL;
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_blank(uint8_t c)
 {
 	return c == ' ' || c == '\t' || c == '\r';
@@ -60,13 +53,8 @@ static int parse_line(struct bytes line, uint8_t spki[static DENYLIST_SPKI_LEN])
 		return 0;
 	if (line.len < 2 * DENYLIST_SPKI_LEN)
 		return -1;
-	for (size_t i = 0; i < DENYLIST_SPKI_LEN; i++) {
-		int high = hex_digit(line.at[2 * i]), low = hex_digit(line.at[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return -1;
-		spki[i] = (uint8_t)(high << 4 | low);
-	}
+	if (hex_read(spki, DENYLIST_SPKI_LEN, (const char *)line.at) == -1)
+		return -1;
 	if (line.len > 2 * DENYLIST_SPKI_LEN && !is_blank(line.at[2 * DENYLIST_SPKI_LEN]) &&
 	    line.at[2 * DENYLIST_SPKI_LEN] != '#')
 		return -1;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "crypto/scheme.h"
 #include "gateway/cluster/foreign.h"
@@ -82,15 +83,6 @@ bool foreign_again(uint8_t error)
 	return !is_known(error) || !errors[error].final;
 }
 
-static void key_text(const struct keyless *k, char *buf, size_t size)
-{
-	size_t n = 0;
-
-	buf[0] = '\0';
-	for (size_t i = 0; i < k->ski.len && n + 3 <= size; i++)
-		n += (size_t)snprintf(buf + n, size - n, "%02x", k->ski.at[i]);
-}
-
 void foreign_say(struct foreign_said *said, uint64_t now_ms, const struct endpoint *server,
     struct bytes question, uint8_t error)
 {
@@ -106,7 +98,7 @@ void foreign_say(struct foreign_said *said, uint64_t now_ms, const struct endpoi
 		endpoint_text(server, at, sizeof(at));
 	if (keyless_parse(question, &k, &ignored) != PARSE_OK)
 		return; /* it is our own */
-	key_text(&k, ski, sizeof(ski));
+	hex_write(ski, k.ski.at, k.ski.len); /* the parser takes no other length */
 	log_warnx(
 	    "key server %s: error %02x to operation %02x with the key of SKI %s: %s; %s (%" PRIu64
 	    " more since the last such line)",

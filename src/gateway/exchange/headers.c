@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "base/hex.h"
 #include "gateway/exchange/headers.h"
 
 #include <string.h>
@@ -210,21 +211,15 @@ static void write_forwarded(struct writer *w, const struct headers_facts *f)
 /* Names and values as mod_ssl's variables. What there is no value for is left out. */
 static void write_mod_ssl(struct writer *w, const struct client *client)
 {
-	static const char hex[] = "0123456789abcdef";
-	char id[2 * sizeof(client->session_id)];
+	char id[2 * sizeof(client->session_id) + 1];
 
 	FIELDS_WRITE_ONE(w, "X-SSL-Protocol", bytes_str(client->version));
 	FIELDS_WRITE_ONE(w, "X-SSL-Cipher", bytes_str(client->cipher));
 	FIELDS_WRITE_NUMBER(w, "X-SSL-Cipher-Usekeysize", (uint64_t)client->cipher_bits);
 	FIELDS_WRITE_NUMBER(w, "X-SSL-Cipher-Algkeysize", (uint64_t)client->alg_bits);
-	if (client->session_id_len > 0) {
-		for (size_t i = 0; i < client->session_id_len; i++) {
-			id[2 * i] = hex[client->session_id[i] >> 4];
-			id[2 * i + 1] = hex[client->session_id[i] & 15];
-		}
-		FIELDS_WRITE_ONE(
-		    w, "X-SSL-Session-Id", bytes_of(id, 2 * (size_t)client->session_id_len));
-	}
+	if (client->session_id_len > 0)
+		FIELDS_WRITE_ONE(w, "X-SSL-Session-Id",
+		    bytes_str(hex_write(id, client->session_id, client->session_id_len)));
 	FIELDS_WRITE_ONE(w, "X-SSL-Session-Resumed",
 	    bytes_str(client->resumed == CLIENT_FULL ? "Initial" : "Resumed"));
 	if (client->sni[0] != '\0')

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include "base/hex.h"
 #include "gateway/front/hearsay.h"
 
 #include <stdlib.h>
@@ -31,16 +32,12 @@ static const char *keep(char **at, struct bytes in)
 /* Any bytes that are the proxy's own: text if they are, else hexadecimal. */
 static const char *keep_id(char **at, struct bytes in)
 {
-	static const char hex[] = "0123456789abcdef";
 	const char *text = *at;
 
 	if (printable(in))
 		return keep(at, in);
-	for (size_t i = 0; i < in.len; i++) {
-		*(*at)++ = hex[in.at[i] >> 4];
-		*(*at)++ = hex[in.at[i] & 15];
-	}
-	*(*at)++ = '\0';
+	hex_write(*at, in.at, in.len);
+	*at += 2 * in.len + 1;
 	return text;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "proc/channel.h"
 
@@ -133,18 +134,6 @@ void feed_begin(struct feed *f, struct loop *loop, struct channel *channel, cons
 	send_more(f);
 }
 
-static int unhex(const char *text, uint8_t *out, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned byte;
-
-		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-			return -1;
-		out[i] = (uint8_t)byte;
-	}
-	return 0;
-}
-
 static void take_key(struct feed *f, const char *text)
 {
 	struct plan_key *key = &f->keys[f->answered];
@@ -158,7 +147,7 @@ static void take_key(struct feed *f, const char *text)
 	text += len + 1;
 	key->name = strdup(name);
 	if (strncmp(text, "ok ", 3) != 0 || strlen(text) < 3 + 2 * CERT_SKI_LEN ||
-	    unhex(text + 3, key->ski, CERT_SKI_LEN) != 0)
+	    hex_read(key->ski, CERT_SKI_LEN, text + 3) != 0)
 		key->error = strdup(strncmp(text, "error ", 6) == 0 ? text + 6 : text);
 	f->answered++;
 	send_more(f);

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "base/hex.h"
 #include "gateway/tls/clientcert.h"
 
 #include <stdio.h>
@@ -283,17 +284,12 @@ static char *chain_of(const struct handshake *hs)
 
 static void hash_text(char out[static 65], const X509 *cert)
 {
-	static const char hex[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 
 	if (X509_digest(cert, EVP_sha256(), digest, &len) != 1 || len != 32)
 		len = 0;
-	for (unsigned i = 0; i < len; i++) {
-		*out++ = hex[digest[i] >> 4];
-		*out++ = hex[digest[i] & 15];
-	}
-	*out = '\0';
+	hex_write(out, digest, len);
 }
 
 static struct clientcert *clientcert_new(const struct handshake *hs, X509 *leaf)
