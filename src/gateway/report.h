@@ -17,7 +17,7 @@
 #define REPORT_PID "master.pid"
 #define REPORT_WORKERS "master.workers" /* as many as there should be */
 #define REPORT_GENERATION "master.generation" /* of the configuration in force; 1 is the start's */
-#define REPORT_INSTANCE "master.instance" /* drawn at its start, never 0: cluster/claims.h */
+#define REPORT_INSTANCE "master.instance" /* drawn at its start, never 0: cluster/signcount.h */
 #define REPORT_REFUSED "master.reload_refused" /* 1: the last reload was */
 
 /* A worker's, in the cell of its process; written by the master. */

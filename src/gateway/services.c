@@ -11,7 +11,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
-#include "gateway/cluster/claims.h"
+#include "gateway/cluster/signcount.h"
 #include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/sessioncache.h"
 #include "gateway/remote.h"
@@ -26,7 +26,7 @@ struct services {
 	struct worker *worker;
 	struct tlsctx *keys_tls, *cache_tls; /* NULL: Unix sockets only */
 	struct remotes *keys, *cache; /* NULL: embedded */
-	struct claims *claims; /* NULL: key servers of ours elsewhere are none */
+	struct signcount *signcount; /* NULL: key servers of ours elsewhere are none */
 	struct endpoint list[PEERS_MAX]; /* scratch */
 	char hosts[SERVICES_HOSTS_MAX]; /* scratch */
 };
@@ -175,8 +175,8 @@ static int make_keys(struct services *s, const struct roles_given *role, const u
 	s->worker->keys = keyclient_new(s->worker->loop, &params);
 	if (s->worker->keys == NULL)
 		return -1;
-	if (params.counters != NULL &&
-	    (s->claims = claims_new(s->worker->loop, s->worker->keys, params.counters)) == NULL)
+	if (params.counters != NULL && (s->signcount = signcount_new(s->worker->loop,
+					    s->worker->keys, params.counters)) == NULL)
 		return -1;
 	if (s->keys_tls != NULL)
 		tlsctx_watch(s->keys_tls, s->worker->loop, keys_denied, s);
@@ -271,7 +271,7 @@ void services_free(struct services *s)
 	if (s == NULL)
 		return;
 	sessioncache_free(s->worker->sessions);
-	claims_free(s->claims);
+	signcount_free(s->signcount);
 	keyclient_free(s->worker->keys);
 	s->worker->sessions = NULL;
 	s->worker->keys = NULL;
@@ -284,16 +284,16 @@ void services_free(struct services *s)
 
 void services_drain(struct services *s)
 {
-	if (s->claims != NULL)
-		claims_drain(s->claims);
+	if (s->signcount != NULL)
+		signcount_drain(s->signcount);
 }
 
 /* ---- names */
 
 void services_resolved(struct services *s, const char *host, const struct endpoint *found, size_t n)
 {
-	if (s->claims != NULL)
-		claims_tell(s->claims); /* one may go */
+	if (s->signcount != NULL)
+		signcount_tell(s->signcount); /* one may go */
 	if (s->keys != NULL && remotes_resolved(s->keys, host, found, n) &&
 	    keyclient_servers(
 		s->worker->keys, s->list, remotes_list(s->keys, s->list, PEERS_MAX)) != 0)

@@ -80,7 +80,7 @@ struct keyclient_ask *keyclient_epoch_ids(
 unsigned keyclient_slot(const struct keyclient *);
 struct keyclient_ask *keyclient_keys(
     struct keyclient *, uint32_t first, uint64_t avoid, keyclient_cb, void *arg, enum reason *why);
-/* Tells that very server how many signatures it was asked for (claims.h). */
+/* Tells that very server how many signatures it was asked for (signcount.h). */
 struct keyclient_ask *keyclient_signed(struct keyclient *, unsigned slot, uint64_t instance,
     uint64_t n, keyclient_cb, void *arg, enum reason *why);
 void keyclient_cancel(struct keyclient_ask *);

@@ -1,5 +1,5 @@
 /*
- * claims.c: see claims.h. Invariant: a server has one claim in flight, or none.
+ * signcount.c: see signcount.h. Invariant: a server has one claim in flight, or none.
  */
 #include "config.h"
 
@@ -7,20 +7,20 @@
 #include <stdlib.h>
 
 #include "base/counters.h"
-#include "gateway/cluster/claims.h"
 #include "gateway/cluster/keyclient.h"
+#include "gateway/cluster/signcount.h"
 #include "gateway/report.h"
 
 #include "base/poison.h"
 
 struct claim {
-	struct claims *claims;
+	struct signcount *of;
 	struct keyclient_ask *ask; /* NULL: none in flight */
 	uint64_t n; /* that it tells */
 	char address[ENDPOINT_TEXT_MAX]; /* of whom it tells */
 };
 
-struct claims {
+struct signcount {
 	struct loop *loop;
 	struct keyclient *keys;
 	struct counters *counters;
@@ -44,12 +44,12 @@ static void told(void *arg, enum reason reason, struct bytes answer)
 	(void)answer;
 	c->ask = NULL;
 	if (reason == REASON_NONE && row_of(row, sizeof(row), REPORT_CLAIMED, c->address) != NULL)
-		report_master(c->claims->counters, row, c->n);
+		report_master(c->of->counters, row, c->n);
 }
 
-static void tell(struct claims *claims, unsigned slot, const struct endpoint *server)
+static void tell(struct signcount *count, unsigned slot, const struct endpoint *server)
 {
-	struct claim *c = &claims->at[slot];
+	struct claim *c = &count->at[slot];
 	char asked[COUNTERS_NAME_MAX], claimed[COUNTERS_NAME_MAX];
 	enum reason why;
 
@@ -59,63 +59,64 @@ static void tell(struct claims *claims, unsigned slot, const struct endpoint *se
 	if (row_of(asked, sizeof(asked), REPORT_ASKED, c->address) == NULL ||
 	    row_of(claimed, sizeof(claimed), REPORT_CLAIMED, c->address) == NULL)
 		return;
-	c->n = counters_sum(claims->counters, asked);
+	c->n = counters_sum(count->counters, asked);
 	if (c->n == 0 ||
-	    (c->n == counters_sum(claims->counters, claimed) && claims->times % CLAIMS_EACH != 0))
+	    (c->n == counters_sum(count->counters, claimed) && count->times % SIGNCOUNT_EACH != 0))
 		return;
-	c->ask = keyclient_signed(claims->keys, slot,
-	    counters_sum(claims->counters, REPORT_INSTANCE), c->n, told, c, &why);
+	c->ask = keyclient_signed(
+	    count->keys, slot, counters_sum(count->counters, REPORT_INSTANCE), c->n, told, c, &why);
 }
 
-void claims_tell(struct claims *claims)
+void signcount_tell(struct signcount *count)
 {
 	const struct endpoint *server;
 
-	for (unsigned slot = 0; (server = keyclient_server(claims->keys, slot)) != NULL; slot++)
-		tell(claims, slot, server);
+	for (unsigned slot = 0; (server = keyclient_server(count->keys, slot)) != NULL; slot++)
+		tell(count, slot, server);
 }
 
 static void again(struct deadline *d)
 {
-	struct claims *claims = CONTAINER_OF(d, struct claims, again);
+	struct signcount *count = CONTAINER_OF(d, struct signcount, again);
 
-	deadline_set(claims->loop, &claims->again, claims->period_ms, again);
-	claims->times++;
-	claims_tell(claims);
+	deadline_set(count->loop, &count->again, count->period_ms, again);
+	count->times++;
+	signcount_tell(count);
 }
 
-struct claims *claims_new(struct loop *loop, struct keyclient *keys, struct counters *counters)
+struct signcount *signcount_new(
+    struct loop *loop, struct keyclient *keys, struct counters *counters)
 {
-	struct claims *claims = calloc(1, sizeof(*claims));
+	struct signcount *count = calloc(1, sizeof(*count));
 
-	if (claims == NULL)
+	if (count == NULL)
 		return NULL;
-	claims->loop = loop;
-	claims->keys = keys;
-	claims->counters = counters;
-	claims->period_ms = CLAIMS_MS;
+	count->loop = loop;
+	count->keys = keys;
+	count->counters = counters;
+	count->period_ms = SIGNCOUNT_MS;
 	for (size_t i = 0; i < PEERS_MAX; i++)
-		claims->at[i].claims = claims;
+		count->at[i].of = count;
 	/* Workers that started together take turns: the others find nothing to tell. */
-	deadline_set(loop, &claims->again, arc4random_uniform(CLAIMS_MS), again);
-	return claims;
+	deadline_set(loop, &count->again, arc4random_uniform(SIGNCOUNT_MS), again);
+	return count;
 }
 
-void claims_drain(struct claims *claims)
+void signcount_drain(struct signcount *count)
 {
-	claims->period_ms = CLAIMS_DRAIN_MS;
-	deadline_set(claims->loop, &claims->again, CLAIMS_DRAIN_MS, again);
-	claims_tell(claims);
+	count->period_ms = SIGNCOUNT_DRAIN_MS;
+	deadline_set(count->loop, &count->again, SIGNCOUNT_DRAIN_MS, again);
+	signcount_tell(count);
 }
 
-void claims_free(struct claims *claims)
+void signcount_free(struct signcount *count)
 {
-	if (claims == NULL)
+	if (count == NULL)
 		return;
 	for (size_t i = 0; i < PEERS_MAX; i++) {
-		if (claims->at[i].ask != NULL)
-			keyclient_cancel(claims->at[i].ask);
+		if (count->at[i].ask != NULL)
+			keyclient_cancel(count->at[i].ask);
 	}
-	deadline_clear(claims->loop, &claims->again);
-	free(claims);
+	deadline_clear(count->loop, &count->again);
+	free(count);
 }
