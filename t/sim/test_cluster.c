@@ -12,120 +12,40 @@
 #include <cmocka.h>
 
 #include "crypto/epoch.h"
-#include "gateway/cluster/keyclient.h"
 #include "gateway/cluster/secrets.h"
-#include "wire/keyless.h"
-#include "t/sim/fake_peers.h"
+#include "t/sim/keyclient_bed.h"
 
 #include "base/poison.h"
 
-enum { MESSAGE_MAX = 40000 };
-
-static void answer_keyless(size_t i, uint8_t opcode, const void *payload, size_t len)
-{
-	struct keyless k = { .opcode = opcode, .payload = bytes_of(payload, len) };
-	static uint8_t buf[MESSAGE_MAX];
-	size_t n = keyless_build(&k, false, buf, sizeof(buf));
-
-	assert_true(n > 0);
-	fake_answer(i, PEERS_OK, buf, n);
-}
-
 /* ---- the key client */
 
-struct told {
-	unsigned n, checks;
-	enum reason reason;
-	size_t len;
-	uint64_t nth;
-	bool refuse;
-};
-
-static void told_cb(void *arg, enum reason reason, struct bytes sig)
-{
-	struct told *t = arg;
-
-	t->n++;
-	t->reason = reason;
-	t->len = sig.len;
-}
-
-static bool check_cb(void *arg, struct bytes sig, uint64_t nth)
-{
-	struct told *t = arg;
-
-	(void)sig;
-	t->nth = nth;
-	t->checks++;
-	return !t->refuse;
-}
-
-struct fixture {
-	struct loop *loop;
-	struct keyclient *keys;
-	struct told told;
-};
-
 static const uint8_t token[32] = "token of the family, 32 bytes..";
-static const struct keyclient_key key = { .ski = "12345678901234567890" };
-static const uint8_t ecdsa_sig[] = { 0x30, 6, 2, 1, 1, 2, 1, 1 };
 
 static void setup(struct fixture *f)
 {
-	struct endpoint e[2] = { { 0 } };
-
-	*f = (struct fixture){ .loop = loop_new() };
-	assert_non_null(f->loop);
-	f->keys = keyclient_new(f->loop,
-	    &(struct keyclient_params){ .servers = e, .n = 2, .owner = 1000, .token = token });
-	assert_non_null(f->keys);
-}
-
-static void teardown(struct fixture *f)
-{
-	keyclient_free(f->keys);
-	loop_free(f->loop);
-}
-
-static struct keyclient_ask *ask_sign(struct fixture *f, uint16_t scheme, enum reason *why)
-{
-	return keyclient_sign(
-	    f->keys, &key, scheme, bytes_str("to be signed"), check_cb, told_cb, &f->told, why);
-}
-
-static void sign(struct fixture *f, uint16_t scheme)
-{
-	enum reason why;
-
-	f->told = (struct told){ .refuse = f->told.refuse };
-	assert_non_null(ask_sign(f, scheme, &why));
-	assert_int_equal(f->told.n, 0);
+	bed_setup(f, (struct keyclient_params){ .owner = 1000, .token = token });
 }
 
 static void test_the_question_is_the_protocol_s(void **state)
 {
 	struct fixture f;
 	struct keyless k;
-	enum keyless_error error;
 
 	(void)state;
 	setup(&f);
 	sign(&f, 0x0403);
-	assert_int_equal(
-	    keyless_parse(
-		bytes_of(fake_peers()->asks[0].message, fake_peers()->asks[0].len), &k, &error),
-	    PARSE_OK);
+	k = asked(0);
 	assert_int_equal(k.opcode, KEYLESS_CUSTOM);
 	assert_true(bytes_equal_str(k.function, "sslgw/tls-sign"));
-	assert_memory_equal(k.ski.at, key.ski, 20);
+	assert_memory_equal(k.ski.at, bed_key.ski, 20);
 	assert_int_equal(k.payload.len, 2 + 12);
 	assert_memory_equal(k.payload.at, "\x04\x03to be signed", 14);
 	assert_int_equal(fake_peers()->asks[0].deadline_ms, KEYCLIENT_TRY_MS);
-	answer_keyless(0, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(0, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(f.told.n, 1);
 	assert_int_equal(f.told.reason, REASON_NONE);
-	assert_int_equal(f.told.len, sizeof(ecdsa_sig));
-	teardown(&f);
+	assert_int_equal(f.told.len, sizeof(bed_ecdsa_sig));
+	bed_teardown(&f);
 }
 
 static void test_a_new_connection_says_hello_with_the_token(void **state)
@@ -149,7 +69,7 @@ static void test_a_new_connection_says_hello_with_the_token(void **state)
 	assert_int_equal(
 	    fake_peers()->params.welcome(fake_peers()->params.arg, bytes_of(buf, len)), PARSE_BAD);
 	assert_int_equal(fake_peers()->params.owner, 1000);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_answers_without_the_shape_of_a_signature_are_tried_once_more(void **state)
@@ -174,7 +94,7 @@ static void test_answers_without_the_shape_of_a_signature_are_tried_once_more(vo
 		assert_int_equal(f.told.checks, 0);
 	}
 	assert_int_equal(fake_peers()->blamed, 2 * sizeof(wrong) / sizeof(wrong[0]));
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_the_second_try_may_succeed(void **state)
@@ -190,25 +110,25 @@ static void test_the_second_try_may_succeed(void **state)
 	assert_memory_equal(fake_peers()->asks[1].message, fake_peers()->asks[0].message,
 	    fake_peers()->asks[0].len);
 	assert_in_range(fake_peers()->asks[1].deadline_ms, 1, KEYCLIENT_ALL_MS);
-	answer_keyless(1, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(1, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(f.told.reason, REASON_NONE);
 	sign(&f, 0x0403);
 	answer_keyless(2, KEYLESS_ERROR, &internal, 1);
-	answer_keyless(3, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(3, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(f.told.reason, REASON_NONE);
 	f.told.refuse = true;
 	sign(&f, 0x0403);
-	answer_keyless(4, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(4, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(fake_peers()->blamed, 1);
 	f.told.refuse = false;
-	answer_keyless(5, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(5, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(f.told.reason, REASON_NONE);
 	assert_int_equal(f.told.nth, 2);
 	fake_peers()->up(fake_peers()->up_arg);
 	sign(&f, 0x0403);
-	answer_keyless(6, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(6, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(f.told.nth, 0); /* who knows who answers now */
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_another_server_is_asked_the_second_time(void **state)
@@ -224,9 +144,9 @@ static void test_another_server_is_asked_the_second_time(void **state)
 	fake_peers()->asks[0].slot = 1;
 	fake_answer(0, PEERS_LOST, NULL, 0);
 	assert_int_equal(fake_peers()->asks[1].choice.avoid, 1 << 1);
-	answer_keyless(1, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+	answer_keyless(1, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 	assert_int_equal(f.told.reason, REASON_NONE);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_each_server_is_trusted_by_its_own_answers(void **state)
@@ -238,11 +158,11 @@ static void test_each_server_is_trusted_by_its_own_answers(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		sign(&f, 0x0403);
 		fake_peers()->asks[i].slot = i == 3 ? 1 : 0;
-		answer_keyless(i, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+		answer_keyless(i, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 		assert_int_equal(f.told.nth, i == 3 ? 0 : i);
 		assert_int_equal(keyclient_slot(f.keys), i == 3 ? 1 : 0);
 	}
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_a_refusal_is_final(void **state)
@@ -259,7 +179,7 @@ static void test_a_refusal_is_final(void **state)
 		assert_int_equal(f.told.reason, REASON_KEY_REFUSED);
 	}
 	assert_int_equal(fake_peers()->n, sizeof(final));
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_retries_have_a_budget(void **state)
@@ -279,7 +199,7 @@ static void test_retries_have_a_budget(void **state)
 		assert_int_equal(f.told.reason, REASON_SERVICE_LOST);
 	}
 	assert_int_equal(retried, 10);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_nothing_follows_where_nothing_was_asked(void **state)
@@ -384,7 +304,7 @@ static void test_secrets_come_by_group_and_are_asked_for_again(void **state)
 	assert_null(secrets_find(s, 0, 2, 7));
 	assert_in_range(secrets_left_s(secrets_current(s, 0)), 89000, 90000);
 	secrets_free(s);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 int main(void)

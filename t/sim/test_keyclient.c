@@ -13,104 +13,15 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
-#include "gateway/cluster/keyclient.h"
-#include "wire/keyless.h"
-
-#include "fake_peers.h"
+#include "t/sim/keyclient_bed.h"
 
 #include "base/poison.h"
-
-enum { MESSAGE_MAX = 4096 };
-
-static void answer_keyless(size_t i, uint8_t opcode, const void *payload, size_t len)
-{
-	struct keyless k = { .opcode = opcode, .payload = bytes_of(payload, len) };
-	static uint8_t buf[MESSAGE_MAX];
-	size_t n = keyless_build(&k, false, buf, sizeof(buf));
-
-	assert_true(n > 0);
-	fake_answer(i, PEERS_OK, buf, n);
-}
-
-struct told {
-	unsigned n, checks;
-	enum reason reason;
-	size_t len;
-	uint64_t nth;
-	bool refuse;
-};
-
-static void told_cb(void *arg, enum reason reason, struct bytes sig)
-{
-	struct told *t = arg;
-
-	t->n++;
-	t->reason = reason;
-	t->len = sig.len;
-}
-
-static bool check_cb(void *arg, struct bytes sig, uint64_t nth)
-{
-	struct told *t = arg;
-
-	(void)sig;
-	t->nth = nth;
-	t->checks++;
-	return !t->refuse;
-}
-
-struct fixture {
-	struct loop *loop;
-	struct keyclient *keys;
-	struct told told;
-};
-
-static const struct keyclient_key key = { .ski = "12345678901234567890" };
-static const uint8_t ecdsa_sig[] = { 0x30, 6, 2, 1, 1, 2, 1, 1 };
-
-static void teardown(struct fixture *f)
-{
-	keyclient_free(f->keys);
-	loop_free(f->loop);
-}
-
-static struct keyclient_ask *ask_sign(struct fixture *f, uint16_t scheme, enum reason *why)
-{
-	return keyclient_sign(
-	    f->keys, &key, scheme, bytes_str("to be signed"), check_cb, told_cb, &f->told, why);
-}
-
-static void sign(struct fixture *f, uint16_t scheme)
-{
-	enum reason why;
-
-	f->told = (struct told){ .refuse = f->told.refuse };
-	assert_non_null(ask_sign(f, scheme, &why));
-	assert_int_equal(f->told.n, 0);
-}
 
 /* ---- foreign servers */
 
 static void setup_foreign(struct fixture *f)
 {
-	struct endpoint e[2] = { { 0 } };
-
-	*f = (struct fixture){ .loop = loop_new() };
-	f->keys = keyclient_new(
-	    f->loop, &(struct keyclient_params){ .servers = e, .n = 2, .foreign = true });
-	assert_non_null(f->keys);
-}
-
-static struct keyless asked(size_t i)
-{
-	struct keyless k;
-	enum keyless_error error;
-
-	assert_int_equal(
-	    keyless_parse(
-		bytes_of(fake_peers()->asks[i].message, fake_peers()->asks[i].len), &k, &error),
-	    PARSE_OK);
-	return k;
+	bed_setup(f, (struct keyclient_params){ .foreign = true });
 }
 
 static const struct {
@@ -191,11 +102,11 @@ static void test_foreign_servers_are_asked_to_sign_the_digest(void **state)
 		assert_int_equal(k.opcode, operations[i].opcode);
 		assert_null(k.function.at);
 		assert_null(k.digest.at);
-		assert_memory_equal(k.ski.at, key.ski, 20);
+		assert_memory_equal(k.ski.at, bed_key.ski, 20);
 		assert_int_equal(k.payload.len, operations[i].len);
 		assert_memory_equal(k.payload.at, operations[i].digest, 4);
 	}
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_foreign_servers_may_know_a_key_by_its_modulus(void **state)
@@ -212,7 +123,7 @@ static void test_foreign_servers_may_know_a_key_by_its_modulus(void **state)
 	    f.keys, &rsa, 0x0804, bytes_str("to be signed"), NULL, told_cb, &f.told, &why));
 	assert_memory_equal(asked(0).digest.at, rsa.modulus_sha256, 32);
 	assert_memory_equal(asked(0).ski.at, rsa.ski, 20);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_no_operation_no_question(void **state)
@@ -225,7 +136,7 @@ static void test_no_operation_no_question(void **state)
 	assert_null(ask_sign(&f, 0x0203, &why));
 	assert_int_equal(why, REASON_INTERNAL);
 	assert_int_equal(fake_peers()->n, 0);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_foreign_errors_are_final_or_not(void **state)
@@ -248,11 +159,11 @@ static void test_foreign_errors_are_final_or_not(void **state)
 			continue;
 		}
 		assert_int_equal(fake_peers()->asks[first + 1].choice.avoid & 1, 1);
-		answer_keyless(first + 1, KEYLESS_ANSWER, ecdsa_sig, sizeof(ecdsa_sig));
+		answer_keyless(first + 1, KEYLESS_ANSWER, bed_ecdsa_sig, sizeof(bed_ecdsa_sig));
 		assert_int_equal(f.told.reason, REASON_NONE);
 	}
 	assert_int_equal(fake_peers()->blamed, 0);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 static void test_a_trial_is_made_once_of_the_server_that_is_meant(void **state)
@@ -263,15 +174,15 @@ static void test_a_trial_is_made_once_of_the_server_that_is_meant(void **state)
 
 	(void)state;
 	setup_foreign(&f);
-	assert_non_null(keyclient_try(
-	    f.keys, &key, 0x0403, bytes_str("to be signed"), 2, check_cb, told_cb, &f.told, &why));
+	assert_non_null(keyclient_try(f.keys, &bed_key, 0x0403, bytes_str("to be signed"), 2,
+	    check_cb, told_cb, &f.told, &why));
 	assert_int_equal(fake_peers()->asks[0].choice.avoid, 2);
 	assert_false(fake_peers()->asks[0].choice.hedge);
 	answer_keyless(0, KEYLESS_ERROR, &none, 1);
 	assert_int_equal(f.told.n, 1);
 	assert_int_equal(f.told.reason, REASON_KEY_SERVICE);
 	assert_int_equal(fake_peers()->n, 1);
-	teardown(&f);
+	bed_teardown(&f);
 }
 
 /* ---- counts of signatures */
@@ -311,7 +222,7 @@ static void test_signatures_are_counted_by_server_and_told_to_it(void **state)
 	assert_memory_equal(k.payload.at, "\x11\x22\x33\x44\x55\x66\x77\x88\0\0\0\0\0\0\0\2", 16);
 	assert_int_equal(fake_peers()->asks[2].choice.by, PEERS_SLOT);
 	assert_int_equal(fake_peers()->asks[2].choice.rank, 1);
-	teardown(&f);
+	bed_teardown(&f);
 	counters_detach(counters);
 }
 

@@ -201,6 +201,20 @@ static void test_a_session_that_was_stored_without_a_holder_is_not_resumed(void 
 	bed_stop(bed);
 }
 
+/* Comes back, and its claim gets no answer yet. */
+static struct bed_conn *waits_for_claim(struct tls_bed *bed, SSL_CTX *ctx, SSL_SESSION *session)
+{
+	struct bed_conn *c;
+
+	bed->cache.claim_mode = BED_HOLD;
+	c = bed_open(bed, ctx, "stateful.test", session);
+	bed_drive(c);
+	bed_turns(bed);
+	bed_drive(c);
+	assert_true(c->paused);
+	return c;
+}
+
 static void test_a_slow_claim_only_delays(void **state)
 {
 	struct tls_bed *bed = bed_of_once();
@@ -211,12 +225,7 @@ static void test_a_slow_claim_only_delays(void **state)
 		SSL_SESSION *session = first(bed, ctx);
 		struct bed_conn *c;
 
-		bed->cache.claim_mode = BED_HOLD;
-		c = bed_open(bed, ctx, "stateful.test", session);
-		bed_drive(c);
-		bed_turns(bed);
-		bed_drive(c);
-		assert_true(c->paused);
+		c = waits_for_claim(bed, ctx, session);
 		assert_int_equal(bed->cache.open, 1);
 		bed->cache.claim_mode = BED_GOOD;
 		bed_release(bed);
@@ -241,12 +250,7 @@ static void test_a_client_may_leave_while_its_claim_is_asked_for(void **state)
 		SSL_SESSION *session = first(bed, ctx);
 		struct bed_conn *c;
 
-		bed->cache.claim_mode = BED_HOLD;
-		c = bed_open(bed, ctx, "stateful.test", session);
-		bed_drive(c);
-		bed_turns(bed);
-		bed_drive(c);
-		assert_true(c->paused);
+		c = waits_for_claim(bed, ctx, session);
 		bed_close(c);
 		bed->cache.claim_mode = BED_GOOD;
 		SSL_SESSION_free(session);
