@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
 GROUPS = ("/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/memory")
 FILES = 65536  # descriptors: as many as may be had up to this
+POLL = 0.05  # seconds between two looks at what is waited for
 
 
 def read(path):
@@ -90,15 +91,15 @@ class Family:
                 self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                                        preexec_fn=self.into_place))
         self.bench.running.append(self)
-        for port in ports:
-            while not self.listens(port):
+        def until(there, what):
+            while not there():
                 if time.monotonic() - began > seconds or any(p.poll() is not None for p in self.processes):
-                    raise NotStarted(f"{self.name} does not answer on port {port}:\n" + read(f"{self.dir}/out")[-2000:])
-                time.sleep(0.05)
-        while self.name.startswith("sslgw") and read(f"{self.dir}/out").count("ready:") < len(commands):
-            if time.monotonic() - began > seconds or any(p.poll() is not None for p in self.processes):
-                raise NotStarted(f"{self.name} is not ready:\n" + read(f"{self.dir}/out")[-2000:])
-            time.sleep(0.05)
+                    raise NotStarted(f"{self.name} {what}:\n" + read(f"{self.dir}/out")[-2000:])
+                time.sleep(POLL)
+        for port in ports:
+            until(lambda p=port: self.listens(p), f"does not answer on port {port}")
+        if self.name.startswith("sslgw"):
+            until(lambda: read(f"{self.dir}/out").count("ready:") >= len(commands), "is not ready")
         self.start_seconds = time.monotonic() - began
         return self
 
@@ -144,6 +145,15 @@ class Family:
             except OSError:
                 pass
         return total / TICK
+
+    def memory_at_rest_kib(self, seconds=5):
+        """When it has not changed for some looks: allocators and the kernel give back what a load took after it."""
+        end, last, same = time.monotonic() + seconds, self.memory_kib(), 0
+        while same < 4 and time.monotonic() < end:
+            time.sleep(POLL)
+            now = self.memory_kib()
+            same, last = (same + 1 if now == last else 0), now
+        return last
 
     def memory_kib(self):
         """With the kernel's for its sockets, where there is a control group; else its own, proportionally shared."""

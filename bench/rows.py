@@ -1,6 +1,5 @@
 """rows.py: the rows beside the peers: what is asked of each front, and what is made of the measurements."""
 import statistics
-import time
 
 import measure
 
@@ -37,11 +36,10 @@ def memory(front, port, options):
     front.start()
     bench, kib = front.bench, []
     bench.load(front.ports["rsa"], "--op request", 0.3, lambda: None)
-    before = front.memory_kib()
+    before = front.memory_at_rest_kib()
 
     def held():
-        time.sleep(1)
-        kib.append(front.memory_kib())
+        kib.append(front.memory_at_rest_kib())
     got, _, _ = bench.load(port, options, 1, lambda: None, held)
     if "fails" not in got:
         got["unit"] = (kib[0] - before) / got["ops"]

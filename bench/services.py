@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 
 import measure
 
@@ -156,8 +155,7 @@ def stored(bench):
         for server in both_caches(bench, memory=STORED_MEMORY):
             before = server.memory_kib()
             server.fill(size, 0, STORED_MEMORY // (size + 100))
-            time.sleep(0.2)
-            out.setdefault(str(size), {})[server.name] = (server.memory_kib() - before) * 1024 / server.entries()
+            out.setdefault(str(size), {})[server.name] = (server.memory_at_rest_kib() - before) * 1024 / server.entries()
         for server in [f for f in bench.running if isinstance(f, Cache)]:
             server.stop()
     return out

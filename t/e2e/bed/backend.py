@@ -152,8 +152,47 @@ class Backend:
                                        *(f"{s.connection.number}: {s.first}" for s in self.seen[-20:])])}
 
 
-class Apache:
+class FolderServer:
+    """A real server in a process of its own, with files and logs in a folder. Each has a NAME, its LOGS (the access log is
+    the last), and the signal that ENDS it."""
+
+    NAME, LOGS, ENDS = "", (), signal.SIGTERM
+    folder = process = log = None
+
+    def said(self):
+        """The lines of its access log."""
+        with open(f"{self.folder}/{self.LOGS[-1]}", encoding="utf-8", errors="replace") as f:
+            return f.read().splitlines()
+
+    def file(self, name, data):
+        with open(f"{self.folder}/files/{name}", "wb") as f:
+            f.write(data)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(self.ENDS)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(5)
+        self.log.close()
+
+    def logs(self):
+        out = ""
+        for name in self.LOGS:
+            try:
+                with open(f"{self.folder}/{name}", encoding="utf-8", errors="replace") as f:
+                    out += f.read()[-3000:]
+            except OSError:
+                pass
+        return {self.NAME: out}
+
+
+class Apache(FolderServer):
     """Debian's Apache on loopback with t/apache/httpd.conf.in; its CGI prints the request. prefork: ten processes."""
+
+    NAME, LOGS = "Apache", ("apache-start.log", "apache-error.log", "apache-access.log")
 
     def __init__(self, folder, prefork=False):
         self.folder, self.defines = str(folder), ["-DPREFORK"] if prefork else []
@@ -166,7 +205,6 @@ class Apache:
         os.chmod(f"{self.folder}/request.cgi", 0o755)
         with open(f"{source}/httpd.conf.in", encoding="ascii") as f:
             self.template = f.read()
-        self.process = None
         for _ in range(20):
             if self.start():
                 return
@@ -196,32 +234,3 @@ class Apache:
             return True
         wait.until(settled, 15, "Apache answers or ends")
         return self.process.poll() is None
-
-    def said(self):
-        """The lines of its access log."""
-        with open(f"{self.folder}/apache-access.log", encoding="utf-8", errors="replace") as f:
-            return f.read().splitlines()
-
-    def file(self, name, data):
-        with open(f"{self.folder}/files/{name}", "wb") as f:
-            f.write(data)
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(5)
-        self.log.close()
-
-    def logs(self):
-        out = ""
-        for name in ("apache-start.log", "apache-error.log", "apache-access.log"):
-            try:
-                with open(f"{self.folder}/{name}", encoding="utf-8", errors="replace") as f:
-                    out += f.read()[-3000:]
-            except OSError:
-                pass
-        return {"Apache": out}

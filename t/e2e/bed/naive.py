@@ -25,6 +25,16 @@ def number(text, base=10):
         return 0
 
 
+def each_connection(listener, serve, more):
+    """serve(socket, more) of each, in a thread of its own, until the listener is closed."""
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=serve, args=(sock, more), daemon=True).start()
+
+
 class Lines:
     """Reads a socket by lines and lengths; an end is an empty line."""
 
@@ -139,7 +149,7 @@ class Proxy:
         for conf in self.settings["listeners"]:
             s = socket.create_server(("127.0.0.1", 0), backlog=512)
             self.listeners.append(s)
-            threading.Thread(target=self.accept, args=(s, conf), daemon=True).start()
+            threading.Thread(target=each_connection, args=(s, self.serve, conf), daemon=True).start()
         return self
 
     # ---- its face
@@ -202,14 +212,6 @@ class Proxy:
         def choose(sock, name, _):
             sock.context = self.by_name.get(name, self.context)
         self.context.sni_callback = choose
-
-    def accept(self, listener, conf):
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(sock, conf), daemon=True).start()
 
     def serve(self, sock, conf):
         with self.lock:

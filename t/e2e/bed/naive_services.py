@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from . import keyless as kl, proc
-from .naive import Lines, number
+from .naive import Lines, each_connection, number
 
 
 class Service:
@@ -27,15 +27,7 @@ class Service:
 
     def listen(self, listener, context=None):
         self.listeners.append(listener)
-        threading.Thread(target=self.accept, args=(listener, context), daemon=True).start()
-
-    def accept(self, listener, context):
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.guarded, args=(sock, context), daemon=True).start()
+        threading.Thread(target=each_connection, args=(listener, self.guarded, context), daemon=True).start()
 
     def guarded(self, sock, context):
         with self.lock:

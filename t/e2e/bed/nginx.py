@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from . import client, wait
+from .backend import FolderServer
 
 CONFIG = """
 daemon off;
@@ -37,8 +38,10 @@ http {{
 """
 
 
-class Nginx:
+class Nginx(FolderServer):
     """Answers with the request's method, target and length; /files/ is a folder."""
+
+    NAME, LOGS, ENDS = "nginx", ("start.log", "error.log", "access.log"), signal.SIGQUIT
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -61,32 +64,3 @@ class Nginx:
                                         stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True)
         wait.until(lambda: self.process.poll() is not None or client.curl(f"http://{self.address}/")[0] == 0, 15, "nginx answers or ends")
         return self.process.poll() is None
-
-    def file(self, name, data):
-        with open(f"{self.folder}/files/{name}", "wb") as f:
-            f.write(data)
-
-    def said(self):
-        """The lines of its access log."""
-        with open(f"{self.folder}/access.log", encoding="utf-8", errors="replace") as f:
-            return f.read().splitlines()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(5)
-        self.log.close()
-
-    def logs(self):
-        out = ""
-        for name in ("start.log", "error.log", "access.log"):
-            try:
-                with open(f"{self.folder}/{name}", encoding="utf-8", errors="replace") as f:
-                    out += f.read()[-3000:]
-            except OSError:
-                pass
-        return {"nginx": out}
