@@ -49,6 +49,8 @@ void log_init(const char *tag)
 {
 	const char *where = getenv("SSLGW_LOG");
 
+	/* What goes there otherwise, the ready line, leaves in one write too. */
+	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	snprintf(the_log.tag, sizeof(the_log.tag), "%s", tag);
 	the_log.journal = getenv("JOURNAL_STREAM") != NULL;
 	if (where != NULL && strcmp(where, "syslog") == 0)

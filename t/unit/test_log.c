@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,6 +65,21 @@ static void the_tag_opens_the_line(void **state)
 	capture_pipe(&c);
 	log_info("%d sites", 3);
 	assert_string_equal(capture_end(&c), "sslgw[worker 0]: 3 sites\n");
+}
+
+static void a_line_in_pieces_is_one_write(void **state)
+{
+	static struct capture c;
+	int ends[2];
+
+	(void)state;
+	log_init("t");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	capture_start(&c, ends[0], ends[1]);
+	fputs("ready:", stderr);
+	fprintf(stderr, " https://%s", "127.0.0.1:8443");
+	fputc('\n', stderr);
+	assert_string_equal(capture_end(&c), "ready: https://127.0.0.1:8443\n");
 }
 
 static void systemd_gets_priorities(void **state)
@@ -186,6 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_tag_opens_the_line),
+		cmocka_unit_test(a_line_in_pieces_is_one_write),
 		cmocka_unit_test(systemd_gets_priorities),
 		cmocka_unit_test(errno_is_added_and_kept),
 		cmocka_unit_test(levels_above_the_maximum_are_silent),
