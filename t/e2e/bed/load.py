@@ -46,9 +46,10 @@ class Load:
         back = [h for h in self.all if h.came_back and h.good and begin <= h.when < end]
         return sum(h.resumed for h in back) / len(back)
 
-    def p99(self, begin, end):
-        took = sorted(h.took for h in self.all if begin <= h.when < end)
-        assert len(took) >= 20, f"{len(took)} handshakes in {end - begin:.1f} s are too few"
+    def p99(self, begin, end, stalls):
+        """Of those in whose time the machine did not stand still."""
+        took = sorted(h.took for h in self.all if begin <= h.when < end and not stalls.during(h.when, h.when + h.took))
+        assert len(took) >= 20, f"{len(took)} handshakes in {end - begin:.1f} s are too few; stalls: {stalls.all}"
         return took[int(0.99 * (len(took) - 1))]
 
 
