@@ -44,5 +44,14 @@ class Stalls:
             if process.is_alive():
                 process.kill()
 
+    def seconds(self, begin, end):
+        """How much of that time at least one CPU stood still."""
+        total, at = 0.0, begin
+        for since, until in sorted(self.all):
+            since, until = max(since, at), min(until, end)
+            if until > since:
+                total, at = total + until - since, until
+        return total
+
     def during(self, begin, end):
         return any(since < end and until > begin for since, until in self.all)
