@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/bucket.h"
 #include "net/buffers.h"
 #include "net/stream_private.h"
 
@@ -18,8 +19,10 @@
 struct loop {
 	struct event_base *base;
 	struct event *alarm; /* fires at or before the wheel's next deadline */
-	uint64_t alarm_ms; /* when it fires; UINT64_MAX: not set */
-	struct wheel wheel;
+	uint64_t alarm_ms; /* when it is to fire; UINT64_MAX: not set */
+	struct wheel wheel; /* its time: the clock's ms less lost_ms */
+	uint64_t lost_ms;
+	struct bucket grace; /* ms that may be lost yet */
 	struct later *first, **last;
 	uint64_t now; /* ns; 0: not read in this turn */
 	bool turning; /* within a turn */
@@ -56,6 +59,7 @@ struct loop *loop_new(void)
 	loop->alarm_ms = UINT64_MAX;
 	loop->last = &loop->first;
 	wheel_init(&loop->wheel, loop_now_ms(loop));
+	bucket_init(&loop->grace, LOOP_GRACE_RATE, LOOP_GRACE_MS, loop_now_ms(loop));
 	event_config_free(config);
 	return loop;
 fail:
@@ -79,6 +83,21 @@ struct iobufs *loop_iobufs(struct loop *loop)
 	return loop->iobufs;
 }
 
+/* The process was not let run since something was due. Those that it waits for may not have been either,
+ * so that their time goes on from here. */
+static void forgive(struct loop *loop, uint64_t now)
+{
+	uint64_t due = wheel_next(&loop->wheel), late;
+
+	if (due == UINT64_MAX || now < due + loop->lost_ms + LOOP_LATE_MS)
+		return;
+	late = now - due - loop->lost_ms;
+	if (late > LOOP_GRACE_MS)
+		late = LOOP_GRACE_MS;
+	if (bucket_take(&loop->grace, late, now))
+		loop->lost_ms += late;
+}
+
 uint64_t loop_now(struct loop *loop)
 {
 	struct timespec ts;
@@ -87,6 +106,7 @@ uint64_t loop_now(struct loop *loop)
 	if (loop->now == 0 || !loop->turning) {
 		clock_gettime(CLOCK_MONOTONIC, &ts);
 		loop->now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+		forgive(loop, loop->now / 1000000);
 	}
 	return loop->now;
 }
@@ -94,6 +114,13 @@ uint64_t loop_now(struct loop *loop)
 uint64_t loop_now_ms(struct loop *loop)
 {
 	return loop_now(loop) / 1000000;
+}
+
+static uint64_t wheel_now(struct loop *loop)
+{
+	uint64_t now = loop_now_ms(loop); /* may lose some */
+
+	return now - loop->lost_ms;
 }
 
 time_t loop_wall(struct loop *loop)
@@ -165,7 +192,7 @@ void deadline_set(
 {
 	deadline->passed = passed;
 	/* One tick more: the present one has begun already, and a deadline is never early. */
-	wheel_set(&loop->wheel, &deadline->entry, loop_now_ms(loop) + ms + 1);
+	wheel_set(&loop->wheel, &deadline->entry, wheel_now(loop) + ms + 1);
 }
 
 void deadline_clear(struct loop *loop, struct deadline *deadline)
@@ -182,17 +209,17 @@ bool deadline_is_set(const struct deadline *deadline)
  * cost heap work for each. So it is only ever moved forward. */
 static void set_alarm(struct loop *loop)
 {
-	uint64_t next = wheel_next(&loop->wheel), now;
+	uint64_t next = wheel_next(&loop->wheel), now, wait;
 	struct timeval tv;
 
-	if (next >= loop->alarm_ms)
+	if (next == UINT64_MAX || (next += loop->lost_ms) >= loop->alarm_ms)
 		return;
 	now = loop_now_ms(loop);
-	next = next > now ? next - now : 0;
-	tv.tv_sec = (time_t)(next / 1000);
-	tv.tv_usec = (suseconds_t)(next % 1000 * 1000);
+	wait = next > now ? next - now : 0;
+	tv.tv_sec = (time_t)(wait / 1000);
+	tv.tv_usec = (suseconds_t)(wait % 1000 * 1000);
 	event_add(loop->alarm, &tv);
-	loop->alarm_ms = now + next;
+	loop->alarm_ms = next;
 }
 
 int loop_turn(struct loop *loop)
@@ -207,7 +234,7 @@ int loop_turn(struct loop *loop)
 	if (event_base_loop(loop->base, EVLOOP_ONCE | (loop->first != NULL ? EVLOOP_NONBLOCK : 0)) <
 	    0)
 		return -1;
-	wheel_advance(&loop->wheel, loop_now_ms(loop), entry_passed, loop);
+	wheel_advance(&loop->wheel, wheel_now(loop), entry_passed, loop);
 	run_laters(loop);
 	loop->turning = false;
 	return 0;

@@ -46,7 +46,14 @@ time_t loop_wall(struct loop *); /* unix seconds; the same for a whole turn */
 void loop_later(struct loop *, struct later *, void (*run)(struct later *));
 void loop_later_cancel(struct loop *, struct later *);
 
-/* passed() runs once, at or up to 2 ms after the time; setting again moves it. */
+/*
+ * passed() runs once, at or up to 2 ms after the time; setting again moves it.
+ * A process that was not let run (a machine whose host was busy, a stopped one) does not blame others
+ * for that: where the loop comes LOOP_LATE_MS or more too late to a deadline, all deadlines move by as
+ * much; by no more than LOOP_GRACE_MS at once and a tenth of the time in the long run.
+ */
+enum { LOOP_LATE_MS = 25, LOOP_GRACE_MS = 2000, LOOP_GRACE_RATE = 100 /* ms a second */ };
+
 void deadline_set(struct loop *, struct deadline *, uint64_t ms, void (*passed)(struct deadline *));
 void deadline_clear(struct loop *, struct deadline *);
 bool deadline_is_set(const struct deadline *);

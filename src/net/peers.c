@@ -34,6 +34,15 @@ static void send_probes(struct peers *peers, struct bytes message)
 			peer_probe(peers->at[i], message);
 }
 
+/* While anything is asked the loop has something to be late for, long before the ask's deadline. */
+static void pulse_cb(struct deadline *deadline)
+{
+	struct peers *peers = CONTAINER_OF(deadline, struct peers, pulse);
+
+	if (peers->in_flight > 0)
+		deadline_set(peers->loop, &peers->pulse, PEERS_PULSE_MS, pulse_cb);
+}
+
 struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_choice choice,
     uint32_t deadline_ms, void (*done)(void *arg, enum peers_result, struct bytes answer),
     void *arg, enum peers_why *why)
@@ -62,6 +71,8 @@ struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_ch
 	ask->arg = arg;
 	ask->deadline_ms = deadline_ms != 0 ? deadline_ms : peers->params.deadline_ms;
 	deadline_set(peers->loop, &ask->deadline, ask->deadline_ms, ask_deadline_passed);
+	if (!deadline_is_set(&peers->pulse))
+		deadline_set(peers->loop, &peers->pulse, PEERS_PULSE_MS, pulse_cb);
 	hedge_arm(ask, message, &choice);
 	peer_ask(peer, ask, message);
 	return ask;
@@ -226,6 +237,7 @@ void peers_free(struct peers *peers)
 	if (peers == NULL || peers->freed)
 		return;
 	peers->freed = true;
+	deadline_clear(peers->loop, &peers->pulse);
 	peers->open_n = 0;
 	for (size_t i = 0; i < peers->n; i++)
 		peer_free(peers->at[i]);

@@ -15,6 +15,7 @@
 #include "net/tlsctx.h"
 
 enum {
+	PEERS_PULSE_MS = 20, /* while anything is asked: loop.h says what for */
 	PEER_BACKOFF_MIN_MS = 50,
 	PEER_BACKOFF_MAX_MS = 1000,
 	PEER_MISSED_MAX = 3, /* deadlines missed one after the other: closes */
@@ -144,10 +145,12 @@ struct peers {
 	size_t scratch_cap;
 	void (*up)(void *arg);
 	void *up_arg;
+	struct deadline pulse;
 	struct later later;
 };
 
 /* peers.c */
+
 uint64_t peers_chance64(struct peers *);
 uint32_t peers_chance(struct peers *);
 

@@ -55,6 +55,14 @@ uint64_t sim_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+void sim_stand_still(uint64_t ms)
+{
+	uint64_t end = sim_now_ms() + ms;
+
+	while (sim_now_ms() < end)
+		;
+}
+
 struct tick {
 	struct deadline deadline;
 	struct loop *loop;

@@ -19,6 +19,7 @@ extern const struct frame_codec sim_lines;
 extern const struct frame_codec sim_numbered;
 
 uint64_t sim_now_ms(void);
+void sim_stand_still(uint64_t ms); /* as a process that is not let run */
 void sim_turn(struct loop *); /* runs the loop for about 1 ms */
 
 /* Runs the loop until cond holds; fails after SIM_PATIENCE_MS. */

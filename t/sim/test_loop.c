@@ -71,6 +71,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static void hold_up(uint64_t ms)
+{
+	uint64_t end = now_ns() + ms * 1000000;
+
+	while (now_ns() < end)
+		;
+}
+
 /* ---- deadlines */
 
 static void timed_passed(struct deadline *deadline)
@@ -145,6 +153,46 @@ static void deadlines_pass_once_never_early_and_hardly_late(void **state)
 	}
 	free(at);
 	assert_true(in_time);
+}
+
+static void stand_still(struct deadline *deadline)
+{
+	struct timed *t = CONTAINER_OF(deadline, struct timed, deadline);
+
+	hold_up(2 * LOOP_LATE_MS);
+	t->passed_n++;
+	if (*t->left > 0)
+		deadline_set(t->loop, deadline, 1, stand_still);
+}
+
+static void while_the_process_stands_still_deadlines_do_too(void **state)
+{
+	struct bed *bed = *state;
+	struct timed first = { 0 }, second = { 0 };
+	int left = 2;
+
+	timed_set(bed, &first, 5, &left);
+	timed_set(bed, &second, 60, &left);
+	loop_turn(bed->loop); /* arms the alarm, and perhaps is the first's already */
+	hold_up(300);
+	assert_int_equal(loop_run(bed->loop), 0);
+	assert_true(second.passed_ns >= first.passed_ns + 40 * UINT64_C(1000000));
+}
+
+/* One that never keeps up stretches them a little, and not for ever. */
+static void a_loop_that_is_always_late_ends_what_waits_all_the_same(void **state)
+{
+	struct bed *bed = *state;
+	struct timed end = { 0 }, slow = { .loop = bed->loop };
+	int left = 1;
+
+	slow.left = &left;
+	timed_set(bed, &end, 500, &left);
+	deadline_set(bed->loop, &slow.deadline, 1, stand_still);
+	assert_int_equal(loop_run(bed->loop), 0);
+	assert_true(end.passed_ns - end.due_ns < (LOOP_GRACE_MS + 2000) * UINT64_C(1000000));
+	assert_true(slow.passed_n > 500 / (2 * LOOP_LATE_MS));
+	deadline_clear(bed->loop, &slow.deadline);
 }
 
 static void a_deadline_that_is_set_again_moves(void **state)
@@ -555,6 +603,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(deadlines_pass_once_never_early_and_hardly_late),
 		LOOP_TEST(a_deadline_set_before_the_first_turn_counts_from_when_it_was_set),
+		LOOP_TEST(while_the_process_stands_still_deadlines_do_too),
+		LOOP_TEST(a_loop_that_is_always_late_ends_what_waits_all_the_same),
 		LOOP_TEST(a_deadline_that_is_set_again_moves),
 		LOOP_TEST(a_cleared_deadline_never_passes),
 		LOOP_TEST(a_deadline_may_clear_and_free_others_that_are_due),

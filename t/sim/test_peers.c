@@ -150,6 +150,20 @@ static void three_missed_deadlines_end_a_silent_connection(void **state)
 	sim_until(bed->loop, bed_ended(bed, 10, PEERS_OK));
 }
 
+static void the_time_in_which_the_machine_stood_still_is_no_servers_fault(void **state)
+{
+	struct bed *bed = *state;
+
+	bed_start(bed, true);
+	bed_connect(bed);
+	bed_ask(bed, 0, "a\n", 200);
+	sim_until(bed->loop, sim_server_got(&bed->server, "a\n"));
+	sim_stand_still(300);
+	sim_while(bed->loop, 100, bed->asked[0].done_n == 0);
+	sim_server_say(&bed->server, "A\n");
+	sim_until(bed->loop, bed_ended(bed, 0, PEERS_OK));
+}
+
 static void any_answer_starts_the_count_of_misses_anew(void **state)
 {
 	struct bed *bed = *state;
@@ -421,6 +435,7 @@ int main(void)
 		T(a_late_answer_is_dropped_in_its_turn),
 		T(late_answers_end_the_connection_by_their_number),
 		T(three_missed_deadlines_end_a_silent_connection),
+		T(the_time_in_which_the_machine_stood_still_is_no_servers_fault),
 		T(any_answer_starts_the_count_of_misses_anew),
 		T(a_dead_server_opens_the_breaker_and_is_used_again_when_it_is_back),
 		T(rubbish_ends_the_connection_and_what_was_asked_on_it),
