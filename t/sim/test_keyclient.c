@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "gateway/cluster/signcount.h"
 #include "t/sim/keyclient_bed.h"
 
 #include "base/poison.h"
@@ -187,43 +188,105 @@ static void test_a_trial_is_made_once_of_the_server_that_is_meant(void **state)
 
 /* ---- counts of signatures */
 
-static void test_signatures_are_counted_by_server_and_told_to_it(void **state)
+struct counted {
+	struct fixture f;
+	struct counters *counters;
+};
+
+static void tick_passed(struct deadline *d)
+{
+	(void)d;
+}
+
+static void turn(struct loop *loop)
+{
+	struct deadline tick = { .passed = NULL };
+
+	deadline_set(loop, &tick, 5, tick_passed);
+	loop_turn(loop);
+	deadline_clear(loop, &tick);
+}
+
+/* Two servers, and a signature that was asked of the second. */
+static void counted_setup(struct counted *c)
 {
 	struct endpoint e[2];
-	struct fixture f = { .loop = loop_new() };
-	int fd;
-	struct counters *counters = counters_create(&fd);
 	struct peers_params *params;
+	struct ask *a;
+	int fd;
+
+	c->f = (struct fixture){ .loop = loop_new() };
+	c->counters = counters_create(&fd);
+	close(fd);
+	assert_int_equal(endpoint_parse(&e[0], "10.0.0.1:2407"), 0);
+	assert_int_equal(endpoint_parse(&e[1], "10.0.0.2:2407"), 0);
+	c->f.keys = keyclient_new(
+	    c->f.loop, &(struct keyclient_params){ .servers = e, .n = 2, .counters = c->counters });
+	assert_non_null(c->f.keys);
+	params = &fake_peers()->params;
+	sign(&c->f, 0x0403);
+	a = &fake_peers()->asks[0];
+	params->sent(params->arg, 1, bytes_of(a->message, a->len));
+}
+
+static void counted_teardown(struct counted *c)
+{
+	bed_teardown(&c->f);
+	counters_detach(c->counters);
+}
+
+static void test_signatures_are_counted_by_server_and_told_to_it(void **state)
+{
+	struct counted c;
+	struct peers_params *params;
+	struct ask *a;
 	struct keyless k;
 	enum reason why;
 
 	(void)state;
-	close(fd);
-	assert_int_equal(endpoint_parse(&e[0], "10.0.0.1:2407"), 0);
-	assert_int_equal(endpoint_parse(&e[1], "10.0.0.2:2407"), 0);
-	f.keys = keyclient_new(
-	    f.loop, &(struct keyclient_params){ .servers = e, .n = 2, .counters = counters });
-	assert_non_null(f.keys);
+	counted_setup(&c);
 	params = &fake_peers()->params;
-	sign(&f, 0x0403);
-	assert_non_null(keyclient_epoch_ids(f.keys, 0, told_cb, &f.told, &why));
-	for (size_t i = 0; i < 2; i++) {
-		struct ask *a = &fake_peers()->asks[i];
-
-		params->sent(params->arg, 1, bytes_of(a->message, a->len));
-		params->sent(params->arg, 1, bytes_of(a->message, a->len)); /* a copy */
-	}
-	assert_int_equal(counters_sum(counters, "kept asked 10.0.0.2:2407"), 2);
-	assert_int_equal(counters_sum(counters, "kept asked 10.0.0.1:2407"), 0);
-	assert_non_null(keyclient_signed(f.keys, 1, 0x1122334455667788, 2, told_cb, &f.told, &why));
+	a = &fake_peers()->asks[0];
+	params->sent(params->arg, 1, bytes_of(a->message, a->len)); /* a copy */
+	assert_non_null(keyclient_epoch_ids(c.f.keys, 0, told_cb, &c.f.told, &why));
+	a = &fake_peers()->asks[1];
+	params->sent(params->arg, 1, bytes_of(a->message, a->len));
+	assert_int_equal(counters_sum(c.counters, "kept asked 10.0.0.2:2407"), 2);
+	assert_int_equal(counters_sum(c.counters, "kept asked 10.0.0.1:2407"), 0);
+	assert_non_null(
+	    keyclient_signed(c.f.keys, 1, 0x1122334455667788, 2, told_cb, &c.f.told, &why));
 	k = asked(2);
 	assert_true(bytes_equal_str(k.function, "sslgw/signed"));
 	assert_int_equal(k.payload.len, 16);
 	assert_memory_equal(k.payload.at, "\x11\x22\x33\x44\x55\x66\x77\x88\0\0\0\0\0\0\0\2", 16);
 	assert_int_equal(fake_peers()->asks[2].choice.by, PEERS_SLOT);
 	assert_int_equal(fake_peers()->asks[2].choice.rank, 1);
-	bed_teardown(&f);
-	counters_detach(counters);
+	counted_teardown(&c);
+}
+
+/* A server that was away for a while must not take its callers for thieves. */
+static void test_a_count_that_was_not_told_is_told_again_soon(void **state)
+{
+	struct counted c;
+	struct signcount *count;
+	uint64_t until;
+
+	(void)state;
+	counted_setup(&c);
+	count = signcount_new(c.f.loop, c.f.keys, c.counters);
+	assert_non_null(count);
+	signcount_tell(count);
+	assert_int_equal(fake_peers()->n, 2);
+	fake_answer(1, PEERS_LOST, NULL, 0);
+	until = loop_now_ms(c.f.loop) + SIGNCOUNT_RETRY_MS +
+		500; /* or sooner, where its turn comes */
+	while (loop_now_ms(c.f.loop) < until && fake_peers()->n == 2)
+		turn(c.f.loop);
+	assert_int_equal(fake_peers()->n, 3);
+	assert_true(bytes_equal_str(asked(2).function, "sslgw/signed"));
+	assert_int_equal(fake_peers()->asks[2].choice.rank, 1);
+	signcount_free(count);
+	counted_teardown(&c);
 }
 
 int main(void)
@@ -235,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_errors_are_final_or_not),
 		cmocka_unit_test(test_a_trial_is_made_once_of_the_server_that_is_meant),
 		cmocka_unit_test(test_signatures_are_counted_by_server_and_told_to_it),
+		cmocka_unit_test(test_a_count_that_was_not_told_is_told_again_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,8 @@ struct claim {
 	struct signcount *of;
 	struct keyclient_ask *ask; /* NULL: none in flight */
 	uint64_t n; /* that it tells */
+	struct deadline
+	    retry; /* it was not told: a server that is back must not wait for its turn */
 	char address[ENDPOINT_TEXT_MAX]; /* of whom it tells */
 };
 
@@ -35,6 +37,8 @@ static const char *row_of(char *row, size_t size, const char *what, const char *
 	return (size_t)snprintf(row, size, "%s%s", what, address) < size ? row : NULL;
 }
 
+static void retry(struct deadline *);
+
 /* The master's cell: the sum of the row is what was told last, whoever told it. */
 static void told(void *arg, enum reason reason, struct bytes answer)
 {
@@ -43,7 +47,9 @@ static void told(void *arg, enum reason reason, struct bytes answer)
 
 	(void)answer;
 	c->ask = NULL;
-	if (reason == REASON_NONE && row_of(row, sizeof(row), REPORT_CLAIMED, c->address) != NULL)
+	if (reason != REASON_NONE)
+		deadline_set(c->of->loop, &c->retry, SIGNCOUNT_RETRY_MS, retry);
+	else if (row_of(row, sizeof(row), REPORT_CLAIMED, c->address) != NULL)
 		report_master(c->of->counters, row, c->n);
 }
 
@@ -65,6 +71,18 @@ static void tell(struct signcount *count, unsigned slot, const struct endpoint *
 		return;
 	c->ask = keyclient_signed(
 	    count->keys, slot, counters_sum(count->counters, REPORT_INSTANCE), c->n, told, c, &why);
+	if (c->ask == NULL)
+		deadline_set(count->loop, &c->retry, SIGNCOUNT_RETRY_MS, retry);
+}
+
+static void retry(struct deadline *d)
+{
+	struct claim *c = CONTAINER_OF(d, struct claim, retry);
+	unsigned slot = (unsigned)(c - c->of->at);
+	const struct endpoint *server = keyclient_server(c->of->keys, slot);
+
+	if (server != NULL)
+		tell(c->of, slot, server);
 }
 
 void signcount_tell(struct signcount *count)
@@ -116,6 +134,7 @@ void signcount_free(struct signcount *count)
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		if (count->at[i].ask != NULL)
 			keyclient_cancel(count->at[i].ask);
+		deadline_clear(count->loop, &count->at[i].retry);
 	}
 	deadline_clear(count->loop, &count->again);
 	free(count);

@@ -2,14 +2,20 @@
  * signcount.h: tells the key servers elsewhere how many signatures this gateway has asked them for, so that
  * they see what somebody else had signed with its identity (sslgw/signed, wire/keyless.h). All workers
  * count in the shared table, by server (report.h); whichever looks first, every SIGNCOUNT_MS, tells what
- * has grown, and every SIGNCOUNT_EACH times what has not. What a worker asked just before it died is told by another.
+ * has grown, and every SIGNCOUNT_EACH times what has not; one that could not be told
+ * is told again SIGNCOUNT_RETRY_MS later. What a worker asked just before it died is told by another.
  */
 #ifndef GATEWAY_CLUSTER_SIGNCOUNT_H
 #define GATEWAY_CLUSTER_SIGNCOUNT_H
 
 #include "net/loop.h"
 
-enum { SIGNCOUNT_EACH = 6, SIGNCOUNT_MS = 10000, SIGNCOUNT_DRAIN_MS = 1000 };
+enum {
+	SIGNCOUNT_EACH = 6,
+	SIGNCOUNT_MS = 10000,
+	SIGNCOUNT_DRAIN_MS = 1000,
+	SIGNCOUNT_RETRY_MS = 1000, /* after one that was not told */
+};
 
 struct signcount;
 struct counters;
