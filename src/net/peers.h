@@ -77,6 +77,7 @@ int peers_set(
 void peers_connect(struct peers *); /* now, before the first ask (may be left out) */
 
 /* message is copied. NULL: nothing will follow, *why says what stood in the way (breaker open: at once).
+ * With all breakers open a few asks still go (PEERS_ANY) where a connection stands.
  * done comes once, never inside peers_ask; answer is borrowed. deadline_ms 0: the params'. */
 struct ask *peers_ask(struct peers *, struct bytes message, struct peers_choice,
     uint32_t deadline_ms, void (*done)(void *arg, enum peers_result, struct bytes answer),

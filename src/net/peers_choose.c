@@ -77,6 +77,17 @@ static enum tier tier_of(const struct peer *peer, uint64_t avoid)
 	return peer->wanted ? TIER_CONNECTING : TIER_CONNECTING_BEYOND;
 }
 
+/* With all breakers open a few asks go where a connection still stands: the trouble may have been ours, and
+ * the first answer shows it. Where none stands, it fails at once. */
+static bool may_ask(const struct peer *peer, bool any_closed)
+{
+	if (!peer_has_room(peer))
+		return false;
+	if (any_closed)
+		return !breaker_is_open(&peer->breaker);
+	return peer->state == PEER_UP && peer->in_flight < PEER_LAST_RESORT;
+}
+
 /* Two choices by load, among the best there are. not: never that one (NULL: none). */
 static size_t choose_any(
     struct peers *peers, uint64_t avoid, const struct peer * not, bool *any_closed)
@@ -84,14 +95,12 @@ static size_t choose_any(
 	uint32_t load[PEERS_MAX];
 	enum tier tiers[PEERS_MAX], best = TIERS_N;
 
-	*any_closed = false;
+	*any_closed = peers_usable(peers);
 	for (size_t i = 0; i < peers->n; i++) {
 		struct peer *peer = peers->at[i];
-		bool closed = !breaker_is_open(&peer->breaker);
 
-		*any_closed |= closed;
 		tiers[i] = TIERS_N;
-		if (closed && peer != not &&peer_has_room(peer))
+		if (peer != not &&may_ask(peer, *any_closed))
 			tiers[i] = tier_of(peer, avoid);
 		if (tiers[i] < best)
 			best = tiers[i];
@@ -135,8 +144,8 @@ struct peer *peers_choose(
 		return NULL;
 	}
 	if (peers->n == 1 && choice->by == PEERS_ANY) { /* the usual case, without the tables */
-		any_closed = !breaker_is_open(&peers->at[0]->breaker);
-		i = any_closed && peer_has_room(peers->at[0]) ? 0 : CHOICE_NONE;
+		any_closed = peers_usable(peers);
+		i = may_ask(peers->at[0], any_closed) ? 0 : CHOICE_NONE;
 	} else if (choice->by == PEERS_ANY) {
 		i = choose_any(peers, choice->avoid, NULL, &any_closed);
 	} else if (choice->by == PEERS_SLOT) {

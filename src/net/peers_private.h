@@ -20,6 +20,8 @@ enum {
 	PEER_BACKOFF_MAX_MS = 1000,
 	PEER_MISSED_MAX = 3, /* deadlines missed one after the other: closes */
 	PEER_LATE_MAX = 64, /* slots that wait for an answer nobody wants: closes */
+	PEER_LAST_RESORT =
+	    4, /* asks in flight to a server whose breaker is open, as all others' are */
 	PEER_OWN_ASKS = 8, /* hello, pings and probes beside in_flight_max */
 	PEER_TCP_TIMEOUT_MS = 3000, /* TCP_USER_TIMEOUT */
 	/* A fleet comes back over so long, where others answer meanwhile: the longer the more servers

@@ -164,6 +164,26 @@ static void the_time_in_which_the_machine_stood_still_is_no_servers_fault(void *
 	sim_until(bed->loop, bed_ended(bed, 0, PEERS_OK));
 }
 
+static void a_few_asks_go_on_where_a_connection_stands_though_nothing_was_answered(void **state)
+{
+	struct bed *bed = *state;
+
+	bed_start(bed, true);
+	bed_connect(bed);
+	for (int i = 0; i < 5; i++)
+		bed_ask(bed, i, "a\n", 20);
+	sim_until(bed->loop, !peers_usable(bed->peers));
+	for (int i = 5; i < 9; i++)
+		bed_ask(bed, i, "b\n", 0);
+	assert_null(bed_ask_bytes(bed, 9, bytes_str("c\n"), 0));
+	assert_int_equal(bed->why, PEERS_BREAKER);
+	sim_server_say(&bed->server, "1\n2\n3\n4\n5\nB\nB\nB\nB\n");
+	for (int i = 5; i < 9; i++)
+		sim_until(bed->loop, bed_ended(bed, i, PEERS_OK));
+	assert_true(peers_usable(bed->peers));
+	assert_int_equal(bed->server.accepted_n, 1);
+}
+
 static void any_answer_starts_the_count_of_misses_anew(void **state)
 {
 	struct bed *bed = *state;
@@ -436,6 +456,7 @@ int main(void)
 		T(late_answers_end_the_connection_by_their_number),
 		T(three_missed_deadlines_end_a_silent_connection),
 		T(the_time_in_which_the_machine_stood_still_is_no_servers_fault),
+		T(a_few_asks_go_on_where_a_connection_stands_though_nothing_was_answered),
 		T(any_answer_starts_the_count_of_misses_anew),
 		T(a_dead_server_opens_the_breaker_and_is_used_again_when_it_is_back),
 		T(rubbish_ends_the_connection_and_what_was_asked_on_it),

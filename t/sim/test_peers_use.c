@@ -239,6 +239,15 @@ static void open_breaker(struct bed *bed)
 	sim_server_take(&bed->server);
 }
 
+/* One that may go nowhere else. */
+static struct ask *ask_by_name(struct bed *bed, int i, const char *text)
+{
+	struct peers_choice choice = { .by = PEERS_RANK };
+
+	return peers_ask(
+	    bed->peers, bytes_str(text), choice, 0, bed_done, &bed->asked[i], &bed->why);
+}
+
 static void a_spared_server_is_probed_with_copies_of_asks(void **state)
 {
 	struct bed *bed = *state;
@@ -251,7 +260,7 @@ static void a_spared_server_is_probed_with_copies_of_asks(void **state)
 	open_breaker(bed);
 	end = sim_now_ms() + 2600;
 	while (sim_now_ms() < end) {
-		assert_null(bed_ask_bytes(bed, 9, bytes_str("probe\n"), 0));
+		assert_null(ask_by_name(bed, 9, "probe\n"));
 		assert_int_equal(bed->why, PEERS_BREAKER);
 		sim_turn(bed->loop);
 		probes = sim_server_len(&bed->server) / 6;
@@ -291,7 +300,7 @@ static void no_probe_is_a_copy_of_what_is_direct(void **state)
 	assert_null(strstr(bed->server.in, "direct"));
 	/* Counter-proof: any other ask is copied when a probe is due. */
 	sim_until(bed->loop,
-	    (assert_null(bed_ask_bytes(bed, 9, bytes_str("probe\n"), 0)),
+	    (assert_null(ask_by_name(bed, 9, "probe\n")),
 		sim_server_len(&bed->server) > 0 && strstr(bed->server.in, "probe") != NULL));
 }
 
