@@ -81,14 +81,9 @@ RATES = [pytest.param(30, 2, id="30 each a second"),
          pytest.param(150, 10, id="150 each a second", marks=[pytest.mark.long, pytest.mark.plain])]
 
 
-@pytest.mark.parametrize("rate, seconds", RATES)
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("service", ["keys", "caches"])
-def test_one_of_two_servers_fails_and_nobody_notices(whole, build, pki, ctx, service, fault, rate, seconds):
-    """So many full and as many resumed handshakes, each with a request: none fails, those who come back resume, and
-    soon it takes no longer than before."""
-    is_well(whole, ctx)
-    part, way = (whole.keys[0], whole.key_ways[0]) if service == "keys" else (whole.caches[0], whole.cache_ways[0])
+def one_fails(whole, build, pki, part, way, fault, rate, seconds):
+    """(the load, after so much of it with such a fault; what came of it in words; is it as good as without the fault?;
+    did the machine stand still?)."""
     gateways = [g.port for g in whole.gateways]
     with Stalls() as stalls, Load(build, gateways, pki.ca.chain_file, rate, 2 * seconds + SETTLED + 1.5) as load:
         before = during(load, seconds)
@@ -101,10 +96,24 @@ def test_one_of_two_servers_fails_and_nobody_notices(whole, build, pki, ctx, ser
     share, normal, then = load.resumed_share(), load.p99(*before, stalls), load.p99(*after, stalls)
     told = f"{len(load.all)} handshakes, resumed {share:.3f}, p99 {normal * 1e3:.1f} ms before, {then * 1e3:.1f} ms after"
     print(told)
-    assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.errors}"
-    assert share >= 0.99, told
-    assert then <= max(1.5 * normal, normal + 0.05), told
-    assert max(h.took for h in load.all) < 3
+    return load, told, share >= 0.99 and then <= max(1.5 * normal, normal + 0.05), bool(stalls.all)
+
+
+@pytest.mark.parametrize("rate, seconds", RATES)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("service", ["keys", "caches"])
+def test_one_of_two_servers_fails_and_nobody_notices(whole, build, pki, ctx, service, fault, rate, seconds):
+    """So many full and as many resumed handshakes, each with a request: none fails, those who come back resume, and
+    soon it takes no longer than before. Where the machine stood still meanwhile, it is looked at again."""
+    part, way = (whole.keys[0], whole.key_ways[0]) if service == "keys" else (whole.caches[0], whole.cache_ways[0])
+    for _ in range(3):
+        is_well(whole, ctx)
+        load, told, good, stalled = one_fails(whole, build, pki, part, way, fault, rate, seconds)
+        assert not load.failed, f"{len(load.failed)} of {len(load.all)} failed: {load.errors}"
+        assert max(h.took for h in load.all) < 3
+        if good or not stalled:
+            break
+    assert good, told
 
 
 def full_handshake(port, ctx):
