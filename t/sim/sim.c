@@ -47,19 +47,24 @@ static enum parse numbered_next(struct bytes in, size_t *len, uint32_t *id)
 const struct frame_codec sim_lines = { "lines", lines_next, true, 32768 };
 const struct frame_codec sim_numbered = { "numbered", numbered_next, false, 260 };
 
-uint64_t sim_now_ms(void)
+uint64_t sim_now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t sim_now_ms(void)
+{
+	return sim_now_ns() / 1000000;
 }
 
 void sim_stand_still(uint64_t ms)
 {
-	uint64_t end = sim_now_ms() + ms;
+	uint64_t end = sim_now_ns() + ms * 1000000;
 
-	while (sim_now_ms() < end)
+	while (sim_now_ns() < end)
 		;
 }
 

@@ -18,6 +18,7 @@ extern const struct frame_codec sim_lines;
 /* Numbered: u8 length of the body | u32 id | body; a length of 255 is BAD. */
 extern const struct frame_codec sim_numbered;
 
+uint64_t sim_now_ns(void);
 uint64_t sim_now_ms(void);
 void sim_stand_still(uint64_t ms); /* as a process that is not let run */
 void sim_turn(struct loop *); /* runs the loop for about 1 ms */
