@@ -81,6 +81,14 @@ RATES = [pytest.param(30, 2, id="30 each a second"),
          pytest.param(150, 10, id="150 each a second", marks=[pytest.mark.long, pytest.mark.plain])]
 
 
+def slow(load, start):
+    """Those that took over 100 ms: how many, and when they began, in words."""
+    at = sorted(h.when - start for h in load.all if h.took > 0.1)
+    lost = sorted(h.when - start for h in load.all if h.came_back and h.good and not h.resumed)
+    return (f"{len(at)} over 100 ms{f', from {at[0]:.2f} to {at[-1]:.2f} s' if at else ''}, "
+            f"{len(lost)} did not resume{f', from {lost[0]:.2f} to {lost[-1]:.2f} s' if lost else ''}")
+
+
 def one_fails(whole, build, pki, part, way, fault, rate, seconds):
     """(the load, after so much of it with such a fault; what came of it in words; is it as good as without the fault?;
     did the machine stand still?)."""
@@ -94,7 +102,9 @@ def one_fails(whole, build, pki, part, way, fault, rate, seconds):
         mend(part, way)
         during(load, 0.5)
     share, normal, then = load.resumed_share(), load.p99(*before, stalls), load.p99(*after, stalls)
-    told = f"{len(load.all)} handshakes, resumed {share:.3f}, p99 {normal * 1e3:.1f} ms before, {then * 1e3:.1f} ms after"
+    told = (f"{len(load.all)} handshakes, resumed {share:.3f}, p99 {normal * 1e3:.1f} ms before, {then * 1e3:.1f} ms after; "
+            f"the fault came {begin - before[0]:.2f} s after the start; {slow(load, before[0])}; "
+            f"stalls: {[(round(a - before[0], 2), round(b - before[0], 2)) for a, b in sorted(stalls.all)]}")
     print(told)
     return load, told, share >= 0.99 and then <= max(1.5 * normal, normal + 0.05), bool(stalls.all)
 

@@ -1,18 +1,15 @@
 """cluster.py: a whole cluster on loopback: key servers, cache servers, gateways, each as a daemon with an
-identity made by sslgwctl; HAProxy in TCP mode, round robin, as the dumb balancer; and what can go wrong
-on the way to a server."""
+identity made by sslgwctl, and HAProxy in TCP mode, round robin, as the dumb balancer."""
 import itertools
 import json
 import os
-import select
 import shutil
 import socket
 import subprocess
-import threading
-import time
 import urllib.request
 
 from . import daemon, gateway, wait
+from .way import Way
 
 KEY, CACHE = "sslgw-keysvc", "sslgw-cachesvc"
 
@@ -83,73 +80,6 @@ class Haproxy:
     def logs(self):
         with open(self.log_file, encoding="utf-8", errors="replace") as f:
             return {"haproxy": f.read()[-3000:]}
-
-
-class Way:
-    """The way to a server: passes bytes on, late, or something else, or nothing, as told at any moment."""
-
-    def __init__(self, to_port):
-        self.to_port, self.delay, self.rubbish, self.silent = to_port, 0.0, False, False
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self.listener.getsockname()[1]
-        self.pairs, self.over = {}, False
-        self.wake_r, self.wake_w = socket.socketpair()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def pair(self, a):
-        try:
-            b = socket.create_connection(("127.0.0.1", self.to_port), 1)
-        except OSError:
-            a.close()
-            return
-        for s in (a, b):
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.pairs[a], self.pairs[b] = b, a
-
-    def drop(self, s):
-        for one in (s, self.pairs.get(s)):
-            if one is not None:
-                self.pairs.pop(one, None)
-                one.close()
-
-    def run(self):
-        waiting = []  # (when, to, bytes), in order
-        while not self.over:
-            now = time.monotonic()
-            while waiting and waiting[0][0] <= now:
-                _, to, data = waiting.pop(0)
-                try:
-                    if to in self.pairs:
-                        to.sendall(data)
-                except OSError:
-                    self.drop(to)
-            rest = min(0.05, max(0.0, waiting[0][0] - now)) if waiting else 0.05
-            for s in select.select([self.listener, self.wake_r, *self.pairs], [], [], rest)[0]:
-                if s is self.listener:
-                    self.pair(self.listener.accept()[0])
-                elif s in self.pairs:
-                    try:
-                        data = s.recv(65536)
-                    except OSError:
-                        data = b""
-                    if not data:
-                        self.drop(s)
-                    elif not self.silent:
-                        if self.rubbish:
-                            data = os.urandom(len(data))
-                        waiting.append((time.monotonic() + self.delay, self.pairs[s], data))
-
-    def stop(self):
-        self.over = True
-        self.wake_w.close()
-        self.thread.join(2)
-        self.listener.close()
-        for s in list(self.pairs):
-            s.close()
-
-    def logs(self):
-        return {}
 
 
 def samples(text):
