@@ -130,6 +130,17 @@ def test_a_reload_asked_for_during_the_start_is_not_forgotten(bed, ctx):
     wait.until(lambda: client.get(gw.port, ctx())[0].body == b"two", 10, "the second configuration")
 
 
+@pytest.mark.parametrize("own, seen", [(None, "glibc.malloc.tcache_count=100"), ("glibc.malloc.perturb=1",) * 2])
+def test_malloc_keeps_more_at_hand_unless_it_was_told_something_else(bed, own, seen):
+    gw = bed.gateway(bed.settings(bed.backend()), start=False)
+    gw.env = {"GLIBC_TUNABLES": own} if own else {}
+    gw.start()
+    assert gw.workers()
+    for pid in gw.workers():
+        with open(f"/proc/{pid}/environ", "rb") as f:
+            assert [v for v in f.read().split(b"\0") if v.startswith(b"GLIBC_")] == [b"GLIBC_TUNABLES=" + seen.encode()]
+
+
 def test_usr2_does_not_end_it(bed, ctx):
     gw = bed.gateway(bed.settings(bed.backend()))
     os.kill(gw.pid, signal.SIGUSR2)
