@@ -106,7 +106,7 @@ def one_fails(whole, build, pki, part, way, fault, rate, seconds):
             f"the fault came {begin - before[0]:.2f} s after the start; {slow(load, before[0])}; "
             f"stalls: {[(round(a - before[0], 2), round(b - before[0], 2)) for a, b in sorted(stalls.all)]}")
     print(told)
-    return load, told, share >= 0.99 and then <= max(1.5 * normal, normal + 0.05), bool(stalls.all)
+    return load, told, share >= 0.99 and then <= max(1.5 * normal, normal + 0.05), stalls.during(before[0], after[1])
 
 
 @pytest.mark.parametrize("rate, seconds", RATES)

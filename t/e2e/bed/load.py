@@ -27,11 +27,11 @@ class Load:
 
     def __enter__(self):
         gc.collect()
-        gc.disable()
         for lane in self.lanes:
             lane.start()
         for lane in self.lanes:
             lane.go()
+        gc.disable()
         return self
 
     def __exit__(self, kind, *_):
