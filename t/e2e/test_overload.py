@@ -101,16 +101,16 @@ def most(before):
 
 def calm_and_flood(bed, gw, pki, those, able, seconds):
     """({probe: p99 before}, {the same in the flood}, its outcomes, how many of them were done a second)."""
-    # Before: as many clients as can be served, so that the CPUs have about the same to do.
-    calm = flood.Flood(gw.port, pki, rate=able * 0.8, version="1.3").start()
-    bed.running.append(calm)
-    begin = time.monotonic()
-    wait.holds(lambda: True, 4)
-    before = {p.what.__name__: p.p99(begin + 0.5, time.monotonic()) for p in those}
-    calm.stop()
-    load = flood.Flood(gw.port, pki, rate=3 * able, version="1.3").start()
-    bed.running.append(load)
     with Stalls() as stalls:
+        # Before: as many clients as can be served, so that the CPUs have about the same to do.
+        calm = flood.Flood(gw.port, pki, rate=able * 0.8, version="1.3").start()
+        bed.running.append(calm)
+        begin = time.monotonic()
+        wait.holds(lambda: True, 4)
+        before = {p.what.__name__: p.p99(begin + 0.5, time.monotonic()) for p in those}
+        calm.stop()
+        load = flood.Flood(gw.port, pki, rate=3 * able, version="1.3").start()
+        bed.running.append(load)
         begin = time.monotonic()
         wait.holds(lambda: True, seconds)
         end = time.monotonic()
@@ -134,10 +134,11 @@ def test_three_times_the_capacity_of_new_clients_disturbs_nobody_else(bed, pki, 
     assert 10 < able < 200, able
     for p in those:
         p.thread.start()
-    for _ in range(3):  # a neighbour on the machine shows in one of them, what the flood does shows in each
+    looks, disturbed = [], {p.what.__name__ for p in those}
+    while disturbed and len(looks) < 3:  # a neighbour on the machine shows in one of them, what the flood does shows in each
         before, during, outcomes, done = calm_and_flood(bed, gw, pki, those, able, seconds)
-        if all(during[name] <= most(before[name]) for name in before):
-            break
+        looks.append((before, during))
+        disturbed -= {name for name in before if during[name] <= most(before[name])}
     for p in those:
         p.over = True
         p.thread.join(5)
@@ -150,7 +151,7 @@ def test_three_times_the_capacity_of_new_clients_disturbs_nobody_else(bed, pki, 
         s.close()
     ends = {k: sum(how == k for how, _, _ in outcomes) for k in ("done", "alert", "failed", "waits", "open")}
     longest = max(took for _, _, took in outcomes)
-    told = f"capacity {able:.0f}/s, done {done:.0f}/s, {ends}, the longest {longest:.2f} s\nbefore {before}\nduring {during}"
+    told = f"capacity {able:.0f}/s, done {done:.0f}/s, {ends}, the longest {longest:.2f} s\nbefore and during: {looks}"
     print(told)
     assert sum(ends.values()) > 0.8 * 3 * offered * seconds, f"not offered: {told}"
     assert done >= 0.9 * able, told
@@ -158,5 +159,5 @@ def test_three_times_the_capacity_of_new_clients_disturbs_nobody_else(bed, pki, 
     assert longest < WAITS, told
     for p in those:
         assert not p.errors, p.errors[:3]
-        assert during[p.what.__name__] <= most(before[p.what.__name__]), told
+    assert not disturbed, f"{disturbed}: {told}"
     assert not farm.total(farm.keys, "sslgw_keysvc_unclaimed_signatures_total"), "the flood is taken for a thief"

@@ -107,9 +107,10 @@ static void check_end(struct tls_bed *bed, int version, const char *host, enum c
 	first(bed, ctx, host);
 	bed_move_clock(1800);
 	assert_int_equal(bed_again(bed, ctx, host), how);
-	bed_move_clock(1799);
+	/* The real clock goes on, too: on a busy machine by a second or two. */
+	bed_move_clock(1790);
 	assert_int_equal(bed_again(bed, ctx, host), how);
-	bed_move_clock(1);
+	bed_move_clock(10);
 	assert_int_equal(bed_again(bed, ctx, host), CLIENT_FULL);
 	assert_int_equal(bed_again(bed, ctx, host), how);
 	SSL_CTX_free(ctx);

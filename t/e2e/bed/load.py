@@ -1,6 +1,5 @@
 """load.py: clients at a given rate, from the bench's own generator: half of them new, with full handshakes, half of them
 back with a session that another gateway made; over TLS 1.3 with tickets and 1.2 with session ids; a request each."""
-import gc
 import json
 import subprocess
 import tempfile
@@ -10,9 +9,7 @@ GIVEN_UP = 10.0  # seconds; then an operation counts as failed
 
 
 class Load:
-    """with Load(...) as load: ...; it goes on for `seconds`, and then what came of each handshake is in load.all.
-    Meanwhile no garbage is collected: the back-ends that run in threads of this process would stand still for a tenth
-    of a second."""
+    """with Load(...) as load: ...; it goes on for `seconds`, and then what came of each handshake is in load.all."""
 
     def __init__(self, build, ports, ca_file, rate, seconds, hosts=("localhost", "stateful.localhost")):
         subprocess.run(["make", "-s", "-C", build, "bench/load"], check=True, stdout=subprocess.DEVNULL)
@@ -26,16 +23,13 @@ class Load:
         self.all, self.errors = [], []
 
     def __enter__(self):
-        gc.collect()
         for lane in self.lanes:
             lane.start()
         for lane in self.lanes:
             lane.go()
-        gc.disable()
         return self
 
     def __exit__(self, kind, *_):
-        gc.enable()
         for lane in self.lanes:
             self.all += lane.end(kind is not None)
             self.errors += lane.errors

@@ -1,5 +1,6 @@
 """stalls.py: when the machine stood still: on each CPU a clock that wants to be woken every few milliseconds, and says
 when it was not. What a test times in such a moment says nothing of what it tests."""
+import gc
 import multiprocessing
 import os
 import time
@@ -10,7 +11,8 @@ TICK, LATE = 0.004, 0.02  # seconds
 
 
 class Stalls:
-    """with Stalls() as stalls: ...; afterwards stalls.during(begin, end) by the monotonic clock."""
+    """with Stalls() as stalls: ...; afterwards stalls.during(begin, end) by the monotonic clock. Meanwhile no garbage
+    is collected: this process, whose threads are back-ends and clients, would stand still for a tenth of a second."""
 
     def __init__(self):
         fork = multiprocessing.get_context("fork")
@@ -34,9 +36,12 @@ class Stalls:
     def __enter__(self):
         for process, _ in self.clocks:
             process.start()
+        gc.collect()
+        gc.disable()
         return self
 
     def __exit__(self, *_):
+        gc.enable()
         self.over.set()
         for process, at in self.clocks:
             self.all += at.recv() if at.poll(5) else []
