@@ -88,3 +88,15 @@ def test_a_port_in_use_is_told(build):
         got = run(build, "--once", "--port", str(s.getsockname()[1]))
     assert got.returncode == 1 and "in use" in got.stderr.lower(), got.stderr
     assert not left_behind(build)
+
+
+def test_what_a_build_left_is_not_released(build, run_folder):
+    """Objects in an archive of the sources would be taken for those of the build that is made from it."""
+    folder = f"{run_folder}/released"
+    subprocess.run(["make", "-C", build, "distdir", f"distdir={folder}"], check=True, capture_output=True)
+    files = [f"{at}/{name}" for at, _, names in os.walk(folder) for name in names]
+    assert f"{folder}/t/fuzz/replay.c" in files and f"{folder}/configure" in files
+    for path in files:
+        with open(path, "rb") as f:
+            assert f.read(4) != b"\x7fELF", path
+    assert not [p for p in files if p.endswith((".log", ".trs", ".pyc", ".dirstamp"))]
