@@ -105,7 +105,9 @@ static struct stream *enter(struct stream *s, struct bytes *saved_raw, struct by
 	*saved_raw = s->bufs->raw;
 	s->bufs->running = s;
 	s->bufs->raw = raw;
-	ERR_clear_error();
+	/* Of an empty queue it would write all sixteen places. */
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 	return outer;
 }
 
@@ -154,21 +156,24 @@ enum stream_step stream_tls_step(struct stream *s, struct bytes fresh, enum reas
 	return step;
 }
 
-/* Decrypts all that there is into buf: max leaves room for one read and one record. */
+/*
+ * Decrypts all that there is into buf: max leaves room for one read and one record. Where nothing is
+ * left, libssl is not asked for more only to hear so: that costs it a buffer.
+ */
 enum reason stream_tls_read(
     struct stream *s, struct bytes fresh, uint8_t *buf, size_t max, size_t *got)
 {
 	struct bytes saved_raw, raw = buffer_len(&s->rawbuf) > 0 ? buffer_bytes(&s->rawbuf) : fresh;
 	struct stream *outer = enter(s, &saved_raw, raw);
 	enum reason why = REASON_NONE;
-	int ret = 1;
+	int ret;
 
 	*got = 0;
-	while (*got < max && ret > 0) {
+	do {
 		ret = SSL_read(s->ssl, buf + *got, (int)(max - *got));
 		if (ret > 0)
 			*got += (size_t)ret;
-	}
+	} while (*got < max && ret > 0 && (s->bufs->raw.len > 0 || SSL_has_pending(s->ssl)));
 	if (ret <= 0) {
 		switch (SSL_get_error(s->ssl, ret)) {
 		case SSL_ERROR_WANT_READ:
