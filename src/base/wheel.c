@@ -23,6 +23,7 @@ enum {
 static void put(struct wheel *, struct wheel_entry *);
 static void append(struct wheel_entry *head, struct wheel_entry *);
 static void detach(struct wheel_entry *);
+static uint64_t comes_up(const struct wheel *, const struct wheel_entry *);
 static bool first(const struct wheel *, unsigned *level, unsigned *slot, uint64_t *tick);
 
 void wheel_init(struct wheel *w, uint64_t now)
@@ -43,16 +44,27 @@ void wheel_init(struct wheel *w, uint64_t now)
 
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t when)
 {
+	if (e->next != NULL && e->level != LEVEL_DUE && when >= comes_up(w, e)) {
+		e->when = when;
+		return;
+	}
 	wheel_clear(w, e);
 	e->when = when;
 	put(w, e);
+}
+
+void wheel_rest(struct wheel *w, struct wheel_entry *e)
+{
+	if (e->level == LEVEL_DUE)
+		wheel_clear(w, e);
+	e->when = WHEEL_NEVER;
 }
 
 void wheel_clear(struct wheel *w, struct wheel_entry *e)
 {
 	unsigned level = e->level, slot = e->slot;
 
-	if (!wheel_is_set(e))
+	if (e->next == NULL)
 		return;
 	detach(e);
 	if (level == LEVEL_DUE)
@@ -63,7 +75,7 @@ void wheel_clear(struct wheel *w, struct wheel_entry *e)
 
 bool wheel_is_set(const struct wheel_entry *e)
 {
-	return e->next != NULL;
+	return e->next != NULL && e->when != WHEEL_NEVER;
 }
 
 /*
@@ -91,6 +103,8 @@ void wheel_advance(
 			struct wheel_entry *e = moved.next;
 
 			detach(e);
+			if (e->when == WHEEL_NEVER)
+				continue;
 			if (e->when > tick) {
 				put(w, e);
 			} else {
@@ -135,6 +149,14 @@ static void put(struct wheel *w, struct wheel_entry *e)
 	e->slot = (uint8_t)(at >> (BITS * level) & (WHEEL_SLOTS - 1));
 	append(&w->slots[level][e->slot], e);
 	w->occupied[level] |= UINT64_C(1) << e->slot;
+}
+
+/* The tick of an entry's slot: none lies behind now, or a full turn ahead. */
+static uint64_t comes_up(const struct wheel *w, const struct wheel_entry *e)
+{
+	uint64_t place = w->now >> (BITS * e->level);
+
+	return (place + ((e->slot - place) & (WHEEL_SLOTS - 1))) << (BITS * e->level);
 }
 
 static void append(struct wheel_entry *head, struct wheel_entry *e)

@@ -1,7 +1,9 @@
 /*
  * wheel.h: a hierarchical timer wheel. Time is a count of ticks that the caller passes in (the
- * loop uses ms, the session store seconds), so tests move it by hand. Set and clear are O(1).
+ * loop uses ms, the session store seconds), so tests move it by hand. Set, rest and clear are O(1).
  * An entry lives inside its owner; the wheel never allocates. 6 levels of 64 slots: 2^36 ticks.
+ * An entry that is set to a later tick, or rests, stays where it is and is looked at when its slot
+ * comes up: of a deadline that moves with each request nothing but the entry is written.
  */
 #ifndef BASE_WHEEL_H
 #define BASE_WHEEL_H
@@ -10,10 +12,11 @@
 #include <stdint.h>
 
 enum { WHEEL_LEVELS = 6, WHEEL_SLOTS = 64 };
+#define WHEEL_NEVER UINT64_MAX
 
 struct wheel_entry {
-	struct wheel_entry *next, *prev; /* NULL: not set */
-	uint64_t when; /* tick */
+	struct wheel_entry *next, *prev; /* NULL: in no slot */
+	uint64_t when; /* tick; WHEEL_NEVER: it rests */
 	uint8_t level, slot;
 };
 
@@ -27,6 +30,8 @@ void wheel_init(struct wheel *, uint64_t now);
 void wheel_set(
     struct wheel *, struct wheel_entry *, uint64_t when); /* moves it if set; past = next advance */
 void wheel_clear(struct wheel *, struct wheel_entry *);
+/* As good as cleared, and cheaper where it is soon set again. Its owner clears it before it goes. */
+void wheel_rest(struct wheel *, struct wheel_entry *);
 bool wheel_is_set(const struct wheel_entry *);
 
 /* Moves time to now (never back) and calls passed() for each entry that is due, which is no longer

@@ -23,7 +23,7 @@ struct loop {
 	struct wheel wheel; /* its time: the clock's ms less lost_ms */
 	uint64_t lost_ms;
 	struct bucket grace; /* ms that may be lost yet */
-	struct later *first, **last;
+	TAILQ_HEAD(laters, later) laters;
 	uint64_t now; /* ns; 0: not read in this turn */
 	bool turning; /* within a turn */
 	time_t wall; /* 0: not read in this turn */
@@ -57,7 +57,7 @@ struct loop *loop_new(void)
 	if (loop->alarm == NULL)
 		goto fail;
 	loop->alarm_ms = UINT64_MAX;
-	loop->last = &loop->first;
+	TAILQ_INIT(&loop->laters);
 	wheel_init(&loop->wheel, loop_now_ms(loop));
 	bucket_init(&loop->grace, LOOP_GRACE_RATE, LOOP_GRACE_MS, loop_now_ms(loop));
 	event_config_free(config);
@@ -98,16 +98,21 @@ static void forgive(struct loop *loop, uint64_t now)
 		loop->lost_ms += late;
 }
 
-uint64_t loop_now(struct loop *loop)
+/* Apart, so that loop_now() is as short as it looks: it is asked a dozen times a request. */
+__attribute__((noinline)) static void read_clock(struct loop *loop)
 {
 	struct timespec ts;
 
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	loop->now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	forgive(loop, loop->now / 1000000);
+}
+
+uint64_t loop_now(struct loop *loop)
+{
 	/* Outside of a turn (before the first: a configuration may take long to read) it is not kept. */
-	if (loop->now == 0 || !loop->turning) {
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		loop->now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-		forgive(loop, loop->now / 1000000);
-	}
+	if (loop->now == 0 || !loop->turning)
+		read_clock(loop);
 	return loop->now;
 }
 
@@ -133,50 +138,41 @@ time_t loop_wall(struct loop *loop)
 void loop_later(struct loop *loop, struct later *later, void (*run)(struct later *))
 {
 	later->run = run;
-	if (later->queued)
-		return;
-	later->queued = true;
-	later->next = NULL;
-	*loop->last = later;
-	loop->last = &later->next;
+	if (!loop_later_is_queued(later))
+		TAILQ_INSERT_TAIL(&loop->laters, later, link);
+}
+
+static void unqueue(struct loop *loop, struct later *later)
+{
+	TAILQ_REMOVE(&loop->laters, later, link);
+	later->link.tqe_prev = NULL;
 }
 
 void loop_later_cancel(struct loop *loop, struct later *later)
 {
-	if (!later->queued)
-		return;
-	for (struct later **at = &loop->first; *at != NULL; at = &(*at)->next) {
-		if (*at != later)
-			continue;
-		*at = later->next;
-		if (loop->last == &later->next)
-			loop->last = at;
-		break;
-	}
-	later->queued = false;
+	if (loop_later_is_queued(later))
+		unqueue(loop, later);
+}
+
+bool loop_later_is_queued(const struct later *later)
+{
+	return later->link.tqe_prev != NULL;
 }
 
 /* Runs what was queued before now; each is unlinked first, so it may queue itself again, cancel
  * others, or free its object. A mark tells where this turn's end is. */
 static void run_laters(struct loop *loop)
 {
-	struct later mark = { .queued = true };
+	struct later mark, *later;
 
-	if (loop->first == NULL)
+	if (TAILQ_EMPTY(&loop->laters))
 		return;
-	*loop->last = &mark;
-	loop->last = &mark.next; /* cppcheck-suppress autoVariables ; taken out before we return */
-	for (;;) {
-		struct later *later = loop->first;
-
-		loop->first = later->next;
-		if (loop->first == NULL)
-			loop->last = &loop->first;
-		if (later == &mark)
-			return;
-		later->queued = false;
+	TAILQ_INSERT_TAIL(&loop->laters, &mark, link); /* cppcheck-suppress autoVariables */
+	while ((later = TAILQ_FIRST(&loop->laters)) != &mark) {
+		unqueue(loop, later);
 		later->run(later);
 	}
+	unqueue(loop, &mark);
 }
 
 static void entry_passed(struct wheel_entry *entry, void *arg)
@@ -198,6 +194,11 @@ void deadline_set(
 void deadline_clear(struct loop *loop, struct deadline *deadline)
 {
 	wheel_clear(&loop->wheel, &deadline->entry);
+}
+
+void deadline_rest(struct loop *loop, struct deadline *deadline)
+{
+	wheel_rest(&loop->wheel, &deadline->entry);
 }
 
 bool deadline_is_set(const struct deadline *deadline)
@@ -231,8 +232,8 @@ int loop_turn(struct loop *loop)
 	/* The clock is read again after the poll, by whoever asks first. */
 	loop->now = 0;
 	loop->wall = 0;
-	if (event_base_loop(loop->base, EVLOOP_ONCE | (loop->first != NULL ? EVLOOP_NONBLOCK : 0)) <
-	    0)
+	if (event_base_loop(
+		loop->base, EVLOOP_ONCE | (!TAILQ_EMPTY(&loop->laters) ? EVLOOP_NONBLOCK : 0)) < 0)
 		return -1;
 	wheel_advance(&loop->wheel, wheel_now(loop), entry_passed, loop);
 	run_laters(loop);
@@ -259,7 +260,7 @@ void loop_free(struct loop *loop)
 	if (loop == NULL)
 		return;
 	/* What was put off is mostly memory to be freed; it may put off more, but not without end. */
-	for (int i = 0; i < 16 && loop->first != NULL; i++)
+	for (int i = 0; i < 16 && !TAILQ_EMPTY(&loop->laters); i++)
 		run_laters(loop);
 	event_free(loop->alarm);
 	event_base_free(loop->base);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <time.h>
 
 #include "base/wheel.h"
@@ -18,9 +19,8 @@ struct iobufs;
 struct loop;
 
 struct later {
-	struct later *next;
+	TAILQ_ENTRY(later) link; /* tqe_prev is NULL: not queued */
 	void (*run)(struct later *);
-	bool queued;
 };
 
 struct deadline {
@@ -45,6 +45,7 @@ time_t loop_wall(struct loop *); /* unix seconds; the same for a whole turn */
  * turn further on, after a poll that does not wait. The run function may free its object. */
 void loop_later(struct loop *, struct later *, void (*run)(struct later *));
 void loop_later_cancel(struct loop *, struct later *);
+bool loop_later_is_queued(const struct later *);
 
 /*
  * passed() runs once, at or up to 2 ms after the time; setting again moves it.
@@ -56,6 +57,8 @@ enum { LOOP_LATE_MS = 25, LOOP_GRACE_MS = 2000, LOOP_GRACE_RATE = 100 /* ms a se
 
 void deadline_set(struct loop *, struct deadline *, uint64_t ms, void (*passed)(struct deadline *));
 void deadline_clear(struct loop *, struct deadline *);
+/* As good as cleared, for one that moves with each request; to be cleared before its owner goes. */
+void deadline_rest(struct loop *, struct deadline *);
 bool deadline_is_set(const struct deadline *);
 
 /* For a member of a struct: the struct that holds it. */

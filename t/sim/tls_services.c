@@ -215,7 +215,7 @@ struct keyclient_ask *keyclient_epoch_keys(struct keyclient *kc, struct bytes gr
 
 void keyclient_cancel(struct keyclient_ask *a)
 {
-	if (a->later.queued) {
+	if (loop_later_is_queued(&a->later)) {
 		a->client->bed->laters--;
 		loop_later_cancel(a->client->bed->worker.loop, &a->later);
 	}
@@ -380,7 +380,7 @@ struct sessioncache_ask *sessioncache_claim(
 
 void sessioncache_cancel(struct sessioncache_ask *a)
 {
-	if (a->later.queued) {
+	if (loop_later_is_queued(&a->later)) {
 		a->cache->bed->laters--;
 		loop_later_cancel(a->cache->bed->worker.loop, &a->later);
 	}

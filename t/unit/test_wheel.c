@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -172,6 +173,75 @@ static void clear_is_idempotent_and_empties_the_wheel(void **state)
 	assert_int_equal(a.fired + b.fired, 0);
 }
 
+static void what_rests_never_passes_and_leaves_the_wheel(void **state)
+{
+	struct timer t = { 0 };
+
+	(void)state;
+	wheel_init(&w, 0);
+	wheel_rest(&w, &t.entry);
+	assert_false(wheel_is_set(&t.entry));
+	assert_int_equal(wheel_next(&w), UINT64_MAX);
+	wheel_set(&w, &t.entry, 70);
+	wheel_rest(&w, &t.entry);
+	assert_false(wheel_is_set(&t.entry));
+	wheel_advance(&w, 1000, passed, &w);
+	assert_int_equal(wheel_next(&w), UINT64_MAX);
+	wheel_set(&w, &t.entry, 1070);
+	wheel_rest(&w, &t.entry);
+	wheel_set(&w, &t.entry, 1065);
+	wheel_advance(&w, 1064, passed, &w);
+	assert_int_equal(t.fired, 0);
+	wheel_advance(&w, 1065, passed, &w);
+	assert_int_equal(t.fired, 1);
+}
+
+/* Against a list of what should be due, with every kind of change at random. */
+static void at_random_it_does_as_a_plain_list(void **state)
+{
+	enum { N = 40 };
+	static struct timer t[N];
+	uint64_t due[N], now = 0, seed = 11;
+	unsigned fired[N] = { 0 };
+
+	(void)state;
+	wheel_init(&w, 0);
+	memset(due, 0xff, sizeof(due));
+	for (int step = 0; step < 300000; step++) {
+		unsigned i, what;
+
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		i = (unsigned)(seed >> 33) % N;
+		what = (unsigned)(seed >> 50) % 8;
+		if (what < 5) {
+			due[i] = now + ((seed >> 20) & ((UINT64_C(1) << (seed >> 58) % 20) - 1));
+			wheel_set(&w, &t[i].entry, due[i]);
+		} else if (what == 5) {
+			due[i] = UINT64_MAX;
+			wheel_rest(&w, &t[i].entry);
+		} else if (what == 6) {
+			due[i] = UINT64_MAX;
+			wheel_clear(&w, &t[i].entry);
+		} else {
+			uint64_t next = wheel_next(&w);
+
+			now += (seed >> 20) & ((UINT64_C(1) << (seed >> 58) % 14) - 1);
+			for (unsigned k = 0; k < N; k++)
+				assert_true(next <= due[k]);
+			wheel_advance(&w, now, passed, &w);
+			for (unsigned k = 0; k < N; k++) {
+				fired[k] += due[k] <= now;
+				assert_int_equal(t[k].fired, fired[k]);
+				if (due[k] <= now)
+					due[k] = UINT64_MAX;
+			}
+		}
+		assert_int_equal(wheel_is_set(&t[i].entry), due[i] != UINT64_MAX);
+	}
+	for (unsigned k = 0; k < N; k++)
+		assert_true(t[k].fired > 100);
+}
+
 static void again_in_the_past(struct timer *t)
 {
 	wheel_set(t->w, &t->entry, 3);
@@ -196,6 +266,25 @@ static void the_past_waits_for_the_next_advance(void **state)
 static void clear_other(struct timer *t)
 {
 	wheel_clear(t->w, &t->other->entry);
+}
+
+static void rest_other(struct timer *t)
+{
+	wheel_rest(t->w, &t->other->entry);
+}
+
+static void a_callback_rests_one_that_is_due_as_well(void **state)
+{
+	struct timer b = { 0 }, a = { .w = &w, .then = rest_other, .other = &b };
+
+	(void)state;
+	wheel_init(&w, 0);
+	wheel_set(&w, &a.entry, 9);
+	wheel_set(&w, &b.entry, 9);
+	wheel_advance(&w, 9, passed, &w);
+	assert_int_equal(a.fired, 1);
+	assert_int_equal(b.fired, 0);
+	assert_false(wheel_is_set(&b.entry));
 }
 
 static void a_callback_clears_one_that_is_due_as_well(void **state)
@@ -284,7 +373,10 @@ int main(void)
 		cmocka_unit_test(time_does_not_go_back),
 		cmocka_unit_test(set_again_moves),
 		cmocka_unit_test(clear_is_idempotent_and_empties_the_wheel),
+		cmocka_unit_test(what_rests_never_passes_and_leaves_the_wheel),
+		cmocka_unit_test(at_random_it_does_as_a_plain_list),
 		cmocka_unit_test(the_past_waits_for_the_next_advance),
+		cmocka_unit_test(a_callback_rests_one_that_is_due_as_well),
 		cmocka_unit_test(a_callback_clears_one_that_is_due_as_well),
 		cmocka_unit_test(a_callback_postpones_one_that_is_due_as_well),
 		cmocka_unit_test(a_callback_frees_itself_and_its_neighbour),

@@ -79,8 +79,11 @@ void front_state_set(struct front_http1 *f, enum front_state state)
 	case FRONT_LINGER:
 		ms = f->late ? FRONT_LINGER_LATE_MS : FRONT_LINGER_MS;
 		break;
-	default:
+	case FRONT_OVER:
 		deadline_clear(f->worker->loop, &f->reading);
+		return;
+	default:
+		deadline_rest(f->worker->loop, &f->reading);
 		return;
 	}
 	deadline_set(f->worker->loop, &f->reading, ms, reading_passed);

@@ -215,7 +215,7 @@ static bool offer(struct front_http1 *f, struct bytes slice)
 	}
 	if (exchange_body(f->exchange, slice) == FLOW_STOP && f->state == FRONT_BODY) {
 		front_stop(f);
-		deadline_clear(f->worker->loop, &f->reading);
+		deadline_rest(f->worker->loop, &f->reading);
 	} else if (f->state == FRONT_BODY) {
 		front_state_set(f, FRONT_BODY);
 	}

@@ -50,7 +50,7 @@ static void done_cb(struct later *later)
 
 static void finish(struct feed *f, const char *error)
 {
-	if (f->done.queued)
+	if (loop_later_is_queued(&f->done))
 		return;
 	f->error = error;
 	loop_later(f->loop, &f->done, done_cb);
@@ -157,7 +157,7 @@ void feed_message(struct feed *f, char *text)
 {
 	if (strncmp(text, "keys-done error ", 16) == 0)
 		log_errorx("key service: %s: the former keys stay", text + 16);
-	if (f->plan == NULL || f->done.queued)
+	if (f->plan == NULL || loop_later_is_queued(&f->done))
 		return;
 	if (strncmp(text, "key ", 4) == 0) {
 		take_key(f, text + 4);

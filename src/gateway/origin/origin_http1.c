@@ -181,7 +181,7 @@ void origin_http1_opened(struct origin_http1 *h)
 	if (h->state == ORIGIN_FREE)
 		return;
 	/* The limit on opening ends, the one on answering begins. */
-	deadline_clear(upstream_of(h)->worker->loop, &upstream_of(h)->deadline);
+	deadline_rest(upstream_of(h)->worker->loop, &upstream_of(h)->deadline);
 	arm(h);
 	if (!h->full)
 		go_on(h);
@@ -357,7 +357,7 @@ static bool offer(struct origin_http1 *h, struct bytes slice)
 
 		h->paused = true;
 		stream_pause(up->stream);
-		deadline_clear(up->worker->loop, &up->deadline);
+		deadline_rest(up->worker->loop, &up->deadline);
 	}
 	return h->state != ORIGIN_FREE;
 }
@@ -451,7 +451,7 @@ static void arm(struct origin_http1 *h)
 	} else if (h->state == ORIGIN_TUNNEL && !h->paused) {
 		deadline_set(loop, &up->deadline, up->worker->conf->timeouts.tunnel, passed);
 	} else if (h->paused || (h->state == ORIGIN_HEAD && !h->asked && !h->full)) {
-		deadline_clear(loop, &up->deadline);
+		deadline_rest(loop, &up->deadline);
 	} else {
 		deadline_set(loop, &up->deadline, conf->answer_timeout, passed);
 	}

@@ -77,7 +77,7 @@ struct upstream *upstream_take(struct server *server, uint64_t idle_max)
 		return NULL;
 	if (idle_max != UINT64_MAX && loop_now_ms(worker->loop) - up->idle_since >= idle_max)
 		return NULL;
-	deadline_clear(worker->loop, &up->deadline);
+	deadline_rest(worker->loop, &up->deadline);
 	state_set(up, UPSTREAM_BUSY);
 	up->reused = true;
 	counter_add(worker->counters.upstreams_reused, 1);
@@ -92,7 +92,6 @@ void upstream_release(struct upstream *up, enum upstream_fate fate)
 
 	if (up->state == UPSTREAM_OVER)
 		return;
-	deadline_clear(worker->loop, &up->deadline);
 	if (fate == UPSTREAM_FAILED)
 		server_failed(server, up->state == UPSTREAM_CONNECTING, loop_now_ms(worker->loop));
 	else if (fate == UPSTREAM_STALE)
@@ -104,6 +103,7 @@ void upstream_release(struct upstream *up, enum upstream_fate fate)
 		deadline_set(worker->loop, &up->deadline, up->idle_limit, idle_passed);
 		return;
 	}
+	deadline_clear(worker->loop, &up->deadline);
 	state_set(up, UPSTREAM_OVER);
 	counter_sub(worker->counters.upstreams_open, 1);
 	stream_close(up->stream);
