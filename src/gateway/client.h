@@ -39,24 +39,26 @@ struct hearsay {
 };
 
 struct client {
-	struct endpoint peer, local; /* of the socket, or as a PROXY header has them */
-	bool trusted; /* peer is a trusted proxy: what it says of its clients counts */
+	/* What each request asks for lies together. */
 	char peer_text
 	    [CLIENT_PEER_TEXT_MAX]; /* peer's host; may be "": then each request writes it anew */
-	int listener_mode; /* enum listener_mode */
 	const struct site *site; /* chosen by SNI; the default site without */
+	const struct clientcert
+	    *cert; /* verified leaf, owned by whoever owns the client; NULL: none */
 	const char *version; /* "TLSv1.3"; NULL: plain HTTP. Static strings of libssl */
+	const struct hearsay *hearsay; /* owned as cert is; NULL: nothing */
+	bool trusted; /* peer is a trusted proxy: what it says of its clients counts */
+	int listener_mode; /* enum listener_mode */
+	struct endpoint local, peer; /* of the socket, or as a PROXY header has them */
+
 	const char *cipher; /* "TLS_AES_128_GCM_SHA256" */
 	int cipher_bits, alg_bits;
 	enum client_resumed resumed;
 	char sni[256]; /* lower case, frozen from the first ClientHello; "" if none */
 	uint8_t session_id[32]; /* of TLS 1.2 id sessions only */
 	uint8_t session_id_len;
-	const struct clientcert
-	    *cert; /* verified leaf, owned by whoever owns the client; NULL: none */
 	const char *verify; /* "NONE", "SUCCESS", "FAILED:reason" */
 	char verify_failed[96]; /* backs verify when FAILED */
-	const struct hearsay *hearsay; /* owned as cert is; NULL: nothing */
 };
 
 #endif

@@ -23,7 +23,7 @@ struct stream {
 	enum stream_state state;
 	enum reason failure; /* met in a call of the user's: told in the next turn */
 	bool readable; /* the kernel may have more; cleared by a short read */
-	bool expected; /* readable is a guess of the user\'s */
+	bool expected; /* readable is a guess of the user's */
 	bool hangup; /* a FIN is there: read on until it shows */
 	bool writable;
 	bool hs_paused; /* the handshake waits for stream_wake */
@@ -33,16 +33,17 @@ struct stream {
 	bool clean_eof; /* it was a close_notify */
 	bool stopped; /* the user was told STOP */
 	bool finish, finish_sent; /* stream_finish; FIN has left */
+	bool woken, resumed; /* what the next turn has to do besides */
+	struct later flush;
+	uint64_t sent, received;
 	struct bytes view; /* input: in the loop's plain buffer during input(), else in inbuf */
+	size_t write_max; /* the most that the user gave at once */
 	struct buffer inbuf; /* input that was not consumed in its turn */
 	struct buffer rawbuf; /* ciphertext that SSL did not take (a paused handshake) */
 	struct buffer pend; /* output that the kernel did not take */
 	size_t high_water; /* of it */
-	size_t write_max; /* the most that the user gave at once */
-	uint64_t sent, received;
 	struct event event;
-	bool woken, resumed; /* what the next turn has to do besides */
-	struct later turn, flush, gone;
+	struct later turn, gone;
 };
 
 void stream_again(struct stream *); /* its turn comes once more, after this one */

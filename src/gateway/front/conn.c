@@ -40,20 +40,20 @@ enum {
 
 struct conn {
 	struct worker *worker;
+	struct stream *stream; /* NULL: before that */
+	struct front_conn *front; /* NULL: handshake */
+	struct handshake *handshake; /* NULL: plain, or done */
+	bool closed, idle;
+	bool asked; /* had a request */
+	TAILQ_ENTRY(conn) idle_link; /* oldest first */
+	struct client client;
+	TAILQ_ENTRY(conn) link; /* all */
 	struct proxied *proxied; /* the PROXY header is awaited on fd; else NULL */
 	int fd; /* until the stream has it; -1 */
-	struct stream *stream; /* NULL: before that */
-	struct handshake *handshake; /* NULL: plain, or done */
-	struct front_conn *front; /* NULL: handshake */
-	struct client client;
+	unsigned post_handshake; /* messages */
 	struct clients_one *one; /* its share of limits; NULL: not counted */
 	struct deadline deadline; /* of PROXY header and handshake */
 	struct later gone, glitch;
-	unsigned post_handshake; /* messages */
-	bool closed, idle;
-	bool asked; /* had a request */
-	TAILQ_ENTRY(conn) link; /* all */
-	TAILQ_ENTRY(conn) idle_link; /* oldest first */
 };
 
 struct conns {

@@ -64,14 +64,14 @@ struct front_http1 {
 	bool draining;
 	bool late; /* a deadline passed: nobody is waited for much longer */
 	struct head_scan scan;
+	struct deadline reading, writing;
+	uint64_t left; /* of the request's body, by length; in LINGER, to be dropped */
 	struct chunk chunk;
 	uint64_t body_got,
 	    body_ms; /* of a request's body: bytes, and how long we waited for them */
 	uint64_t body_since; /* ms: waits since then */
-	uint64_t left; /* of the request's body, by length; in LINGER, to be dropped */
 	uint64_t sent_armed; /* stream_sent() when the write deadline was set */
 	uint64_t sent_since; /* ms: in LINGER, the client has taken nothing since then */
-	struct deadline reading, writing;
 	struct later gone;
 };
 

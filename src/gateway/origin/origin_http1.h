@@ -34,11 +34,9 @@ struct origin_http1 {
 	struct origin origin; /* first */
 	enum origin_http1_state state;
 	struct head_scan scan;
-	struct chunk chunk;
 	uint64_t left; /* of the answer's body, with ORIGIN_LENGTH */
 	uint64_t sent_before; /* stream_sent() when this request began */
 	uint64_t sent_armed; /* stream_sent() when the deadline was set */
-	uint64_t moved_ms; /* a tunnel that is over both ways: when some of its rest last left */
 	uint8_t interims;
 	bool head_request; /* HEAD: no body follows the answer's head */
 	bool chunked; /* the request's body is */
@@ -49,6 +47,8 @@ struct origin_http1 {
 	bool paused; /* events->body said STOP: resume() will come */
 	bool ended; /* a tunnel: the back-end sends no more */
 	struct bytes upgrade_to; /* the protocol asked for; empty: none */
+	struct chunk chunk;
+	uint64_t moved_ms; /* a tunnel that is over both ways: when some of its rest last left */
 };
 
 void origin_http1_init(struct origin_http1 *);
