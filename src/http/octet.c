@@ -44,25 +44,33 @@ size_t octet_run(const uint8_t *at, size_t len, enum octet class)
  * that trips them and may only be wrong above it, so a word that trips (also by HTAB) is looked at
  * byte by byte.
  */
+static bool word_is_clean(const uint8_t *at)
+{
+	uint64_t word, low, del;
+
+	memcpy(&word, at, sizeof word);
+	low = (word - EACH(0x20)) & ~word;
+	del = word ^ EACH(0x7f);
+	del = (del - EACH(0x01)) & ~del;
+	return ((low | del) & EACH(0x80)) == 0;
+}
+
 size_t octet_text_run(const uint8_t *at, size_t len)
 {
+	const size_t word = sizeof(uint64_t);
 	size_t n = 0;
 
-	while (len - n >= sizeof(uint64_t)) {
-		uint64_t word, low, del;
-		size_t run;
+	for (; len - n >= word; n += word) {
+		if (!word_is_clean(at + n)) {
+			size_t run = octet_run(at + n, word, OCTET_TEXT);
 
-		memcpy(&word, at + n, sizeof word);
-		low = (word - EACH(0x20)) & ~word;
-		del = word ^ EACH(0x7f);
-		del = (del - EACH(0x01)) & ~del;
-		if (((low | del) & EACH(0x80)) != 0) {
-			run = octet_run(at + n, sizeof word, OCTET_TEXT);
-			if (run < sizeof word)
+			if (run < word)
 				return n + run;
 		}
-		n += sizeof word;
 	}
+	/* What is left is the end of a last word, most of which has been seen. */
+	if (len >= word && word_is_clean(at + len - word))
+		return len;
 	return n + octet_run(at + n, len - n, OCTET_TEXT);
 }
 
