@@ -25,6 +25,7 @@ struct clientcert {
 	char *sans; /* "DNS:a", "URI:b", "email:c", each with its NUL, an empty one last */
 	char *chain; /* ":BASE64:, :BASE64:", what the client sent beside it; NULL: none */
 	char hash[65]; /* SHA-256 of its DER, lower-case hex; "": not wanted */
+	char verify[96]; /* "SUCCESS", "FAILED:reason" */
 };
 
 /* What a PROXY header says of the connection to the proxy before us; "" where it says nothing. */
@@ -54,11 +55,11 @@ struct client {
 	const char *cipher; /* "TLS_AES_128_GCM_SHA256" */
 	int cipher_bits, alg_bits;
 	enum client_resumed resumed;
-	char sni[256]; /* lower case, frozen from the first ClientHello; "" if none */
+	/* Lower case, frozen from the first ClientHello; NULL: none. Heap, owned as cert is. */
+	const char *sni;
 	uint8_t session_id[32]; /* of TLS 1.2 id sessions only */
 	uint8_t session_id_len;
-	const char *verify; /* "NONE", "SUCCESS", "FAILED:reason" */
-	char verify_failed[96]; /* backs verify when FAILED */
+	const char *verify; /* "NONE", or cert's */
 };
 
 #endif

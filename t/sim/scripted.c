@@ -302,7 +302,7 @@ struct scripted *scripted_new(size_t servers)
 	w->exchanges = exchanges_new(w);
 	assert_true(w->loop != NULL && w->sites != NULL && w->exchanges != NULL);
 	b->client.site = sites_default(w->sites);
-	memcpy(b->client.sni, "shop.example", 13);
+	b->client.sni = "shop.example";
 	assert_int_equal(endpoint_of_ip(&b->client.peer, "192.0.2.7", 40000), 0);
 	assert_int_equal(endpoint_of_ip(&b->client.local, "192.0.2.1", 443), 0);
 	return b;

@@ -381,6 +381,7 @@ void bed_close(struct bed_conn *c)
 	SSL_free(c->server);
 	if (c->facts.cert != NULL)
 		clientcert_free(c->facts.cert);
+	free((void *)(uintptr_t)c->facts.sni);
 	free(c);
 }
 

@@ -51,7 +51,7 @@ static struct bench *bench(void)
 	assert_int_equal(endpoint_of_ip(&b.client.local, "192.0.2.1", 8443), 0);
 	b.cert = (struct clientcert){ S("CN=x"), S("CN=ca"), S("0A1B"),
 		S("Nov 24 06:00:00 2026 GMT"), S("Nov 24 06:00:00 2027 GMT"), S("-----BEGIN%20"),
-		S(""), NULL, "" };
+		S(""), NULL, "", "SUCCESS" };
 	b.facts = (struct headers_facts){
 		.head = &b.head,
 		.client = &b.client,
@@ -162,7 +162,7 @@ static void http_1_0_without_host_gets_the_name_of_its_site(void **state)
 	b->conf.name = S("*.shop.example");
 	assert_string_equal(built(b, "GET / HTTP/1.0\r\n\r\n"),
 	    "GET / HTTP/1.1\r\nHost: shop.example\r\n" FORWARDED("") "\r\n");
-	memcpy(b->client.sni, "b", 2);
+	b->client.sni = "b";
 	assert_string_equal(built(b, "GET / HTTP/1.0\r\n\r\n"),
 	    "GET / HTTP/1.1\r\nHost: b\r\n" FORWARDED("") "\r\n");
 }
@@ -251,7 +251,7 @@ static void mod_ssl_names_what_the_handshake_found(void **state)
 	b->client.resumed = CLIENT_BY_CACHE;
 	b->client.session_id_len = 3;
 	memcpy(b->client.session_id, "\x01\xab\xff", 3);
-	memcpy(b->client.sni, "a.b", 4);
+	b->client.sni = "a.b";
 	b->client.verify = "SUCCESS";
 	b->client.cert = &b->cert;
 	assert_string_equal(built(b, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),

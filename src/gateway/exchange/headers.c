@@ -115,7 +115,7 @@ static void write_host(struct writer *w, const struct headers_facts *f, struct h
 	struct bytes host = f->head->authority;
 
 	if (host.at == NULL) {
-		host = bytes_str(f->client->sni[0] != '\0' ? f->client->sni : f->site->conf->name);
+		host = bytes_str(f->client->sni != NULL ? f->client->sni : f->site->conf->name);
 		if (host.len > 2 && memcmp(host.at, "*.", 2) == 0)
 			host = bytes_sub(host, 2, host.len);
 	}
@@ -222,7 +222,7 @@ static void write_mod_ssl(struct writer *w, const struct client *client)
 		    bytes_str(hex_write(id, client->session_id, client->session_id_len)));
 	FIELDS_WRITE_ONE(w, "X-SSL-Session-Resumed",
 	    bytes_str(client->resumed == CLIENT_FULL ? "Initial" : "Resumed"));
-	if (client->sni[0] != '\0')
+	if (client->sni != NULL)
 		FIELDS_WRITE_ONE(w, "X-SSL-TLS-SNI", bytes_str(client->sni));
 	FIELDS_WRITE_ONE(
 	    w, "X-SSL-Client-Verify", bytes_str(client->verify != NULL ? client->verify : "NONE"));

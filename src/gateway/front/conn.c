@@ -133,6 +133,7 @@ static void gone_cb(struct later *later)
 	if (c->client.cert != NULL)
 		clientcert_free(c->client.cert);
 	hearsay_free(c->client.hearsay);
+	free((void *)(uintptr_t)c->client.sni);
 	free(c);
 }
 

@@ -325,18 +325,20 @@ int clientcert_take(struct handshake *hs, struct client *c)
 {
 	X509 *leaf = SSL_get0_peer_certificate(hs->ssl);
 	long result = SSL_get_verify_result(hs->ssl);
+	struct clientcert *cert;
 
 	c->cert = NULL;
 	c->verify = "NONE";
 	if (leaf == NULL || hs->site->verify == SSL_VERIFY_NONE)
 		return 0;
-	if ((c->cert = clientcert_new(hs, leaf)) == NULL)
+	if ((cert = clientcert_new(hs, leaf)) == NULL)
 		return -1;
-	c->verify = "SUCCESS";
-	if (result != X509_V_OK) {
-		snprintf(c->verify_failed, sizeof(c->verify_failed), "FAILED:%s",
+	c->cert = cert;
+	c->verify = cert->verify;
+	if (result == X509_V_OK)
+		strlcpy(cert->verify, "SUCCESS", sizeof(cert->verify));
+	else
+		snprintf(cert->verify, sizeof(cert->verify), "FAILED:%s",
 		    X509_verify_cert_error_string(result));
-		c->verify = c->verify_failed;
-	}
 	return 0;
 }

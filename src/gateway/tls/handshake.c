@@ -299,7 +299,9 @@ int handshake_client(struct handshake *hs, struct client *c)
 	c->resumed = !SSL_session_reused(ssl) ? CLIENT_FULL
 		     : hs->session.handed     ? CLIENT_BY_CACHE
 					      : CLIENT_BY_TICKET;
-	memcpy(c->sni, hs->hello.sni, sizeof(c->sni));
+	c->sni = NULL;
+	if (hs->hello.sni_len > 0 && (c->sni = strdup(hs->hello.sni)) == NULL)
+		return -1;
 	c->session_id_len = session_public_id(hs, c->session_id);
 	return clientcert_take(hs, c);
 }

@@ -19,8 +19,8 @@ struct handshake *handshake_new(
     struct worker *, const struct client *, void (*wake)(void *arg), void *arg, SSL **ssl);
 /* One step; on FAILED the reason is set (and the alert is in the output). */
 enum stream_step handshake_step(struct handshake *, enum reason *);
-/* After DONE: fills the TLS facts (site, version, cipher, SNI, certificate, resumed). cert is owned by the caller:
- * clientcert_free(). 0, -1: no memory. */
+/* After DONE: fills the TLS facts (site, version, cipher, SNI, certificate, resumed). cert and sni are owned by the
+ * caller: clientcert_free(), free(). 0, -1: no memory. */
 int handshake_client(struct handshake *, struct client *);
 /* Its time is over. true: it waited for a signature, and fails with its next step, which tells the client;
  * false: whatever it waits for is the client's, so there is nothing but to close. */
