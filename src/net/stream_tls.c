@@ -222,6 +222,8 @@ void stream_tls_shutdown(struct stream *s)
 
 	s->rawbuf = (struct buffer){ 0 };
 	SSL_shutdown(s->ssl);
+	/* Many may be closed in one turn, and an alert leaves its record's buffer until the end. */
+	SSL_free_buffers(s->ssl);
 	leave(s, outer, saved_raw);
 	s->rawbuf = held;
 }

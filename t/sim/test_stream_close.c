@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,6 +95,19 @@ static void what_comes_with_the_finished_is_not_lost(void **state)
 	sim_until(bed->loop, bed->user.ended == 1);
 	assert_string_equal(bed->user.text, "GET /");
 	assert_int_equal(bed->user.closed, 0);
+}
+
+/* Ten thousand may be told in one turn. The sanitizers' allocator does not count: there it shows nothing. */
+static void what_is_told_of_an_end_leaves_no_buffer_behind(void **state)
+{
+	struct stream_bed *bed = *state;
+	size_t before;
+
+	stream_bed_tls(bed);
+	stream_bed_open(bed);
+	before = mallinfo2().uordblks;
+	stream_say_end(bed->user.stream);
+	assert_true(mallinfo2().uordblks < before + 4096);
 }
 
 /* ---- closing from within */
@@ -224,6 +238,7 @@ int main(void)
 		STREAM_TEST(a_client_that_goes_while_the_handshake_is_paused_costs_nothing),
 		STREAM_TEST(a_step_that_fails_is_told_with_its_reason),
 		STREAM_TEST(what_comes_with_the_finished_is_not_lost),
+		STREAM_TEST(what_is_told_of_an_end_leaves_no_buffer_behind),
 		STREAM_TEST(closing_in_opened_ends_it),
 		STREAM_TEST(closing_in_input_ends_it),
 		STREAM_TEST(closing_in_drained_ends_it),
