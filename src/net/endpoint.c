@@ -151,6 +151,16 @@ const char *endpoint_text(const struct endpoint *endpoint, char *buf, size_t siz
 	return buf;
 }
 
+bool endpoint_is_any(const struct endpoint *endpoint)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&endpoint->addr;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&endpoint->addr;
+
+	if (endpoint->addr.ss_family == AF_INET)
+		return v4->sin_addr.s_addr == htonl(INADDR_ANY);
+	return endpoint->addr.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+}
+
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
 	return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;

@@ -29,6 +29,7 @@ const char *endpoint_text(
 const char *endpoint_host_text(
     const struct endpoint *, char *buf, size_t size); /* "127.0.0.1", v4-mapped as v4 */
 uint16_t endpoint_port(const struct endpoint *); /* 0 for unix */
+bool endpoint_is_any(const struct endpoint *); /* 0.0.0.0 or [::], whatever port */
 bool endpoint_equal(const struct endpoint *, const struct endpoint *);
 
 #endif

@@ -347,10 +347,12 @@ def headed(connection):
     backend.by_answers(connection)
 
 
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "*:0"])
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_to_back_ends(bed, ctx, version):
+def test_to_back_ends(bed, ctx, version, listen):
+    """With the address that the client came to, of a listener on all of them, too."""
     back = bed.backend(script=headed)
-    gw = bed.gateway(bed.settings(workers=1, pools=[
+    gw = bed.gateway(bed.settings(workers=1, listeners=[{"address": listen}], pools=[
         {"name": "main", "proxy_protocol": version, "servers": [{"address": back.address}]}]))
     used = []
     for source in ("127.0.8.1", "127.0.8.2"):

@@ -61,6 +61,7 @@ struct conns {
 	TAILQ_HEAD(conns_idle, conn) idle;
 	size_t open, max;
 	struct clients *clients; /* by address */
+	bool local_told; /* to back-ends, in a PROXY header */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct later drained_later;
@@ -101,6 +102,8 @@ struct conns *conns_new(struct worker *worker)
 	}
 	if (conns->max == 0)
 		conns->max = 100000;
+	for (size_t i = 0; i < worker->conf->pools.n; i++)
+		conns->local_told |= worker->conf->pools.at[i].proxy_protocol != 0;
 	return conns;
 }
 
@@ -332,6 +335,18 @@ static int admit(struct worker *w)
 	return -1;
 }
 
+/* A listener on all addresses does not say to which one of them the client came. */
+static void find_local(struct conn *c)
+{
+	struct endpoint *local = &c->client.local;
+
+	if (!c->worker->conns->local_told || !endpoint_is_any(local))
+		return;
+	local->len = sizeof(local->addr);
+	if (getsockname(c->fd, (struct sockaddr *)&local->addr, &local->len) != 0)
+		*local = (struct endpoint){ 0 };
+}
+
 static void set_addresses(struct conn *c, const struct endpoint *peer, const struct endpoint *local)
 {
 	c->client.peer = *peer;
@@ -350,6 +365,7 @@ static struct conn *conn_new(
 	c->worker = w;
 	c->fd = fd;
 	set_addresses(c, peer, local);
+	find_local(c);
 	c->client.listener_mode = mode;
 	c->client.site = sites_default(w->sites);
 	c->client.verify = "NONE";
