@@ -98,7 +98,7 @@ class Family:
                 time.sleep(POLL)
         for port in ports:
             until(lambda p=port: self.listens(p), f"does not answer on port {port}")
-        if self.name.startswith("sslgw"):
+        if self.name.startswith("sslgw") or self.name == "before":
             until(lambda: read(f"{self.dir}/out").count("ready:") >= len(commands), "is not ready")
         self.start_seconds = time.monotonic() - began
         return self
@@ -182,6 +182,7 @@ class Front(Family):
 
     def __init__(self, name, program, bench, kinds=("rsa", "ecdsa", "stateful"), cores=None, **words):
         super().__init__(name, bench, cores)
+        self.kind = "sslgw" if name == "before" else name
         self.program, self.words = program, words
         self.kinds = [k for k in kinds if not (k == "stateful" and name == "hitch")]
         self.ports = dict(zip(("rsa", "ecdsa", "stateful"), free_ports(3)))
@@ -195,22 +196,22 @@ class Front(Family):
             "HAPROXY_LOG": "log stderr format raw local0" if log else "",
             "HAPROXY_DEFAULTS": "log global\n\toption httplog" if log else "no log",
             "SSLGW_LOG": f'access_log = {{ file = "{self.dir}/access.log"; format = "combined"; }};' if log else "",
-            **self.PLAIN[self.name], **self.words, **more}
-        text = read(f"{HERE}/fronts/{self.name}.in")
+            **self.PLAIN[self.kind], **self.words, **more}
+        text = read(f"{HERE}/fronts/{self.kind}.in")
         for _ in range(2):  # what is filled in may have words in it
             text = re.sub(r"@(\w+)@", lambda m: str(words[m.group(1)]), text)
         return text
 
     def commands(self):
         """The programs to start, each with its configuration written."""
-        texts = {"": self.fill()} if self.name != "sslgw" else {
+        texts = {"": self.fill()} if self.kind != "sslgw" else {
             kind: self.fill(PORT=self.ports[kind], CERT="ecdsa" if kind == "ecdsa" else "rsa",
                             RESUMPTION="stateful" if kind == "stateful" else "tickets") for kind in self.kinds}
         for kind, text in texts.items():
             file = f"{self.dir}/{self.name}{kind}.conf"
             write(file, text)
             yield {"nginx": [self.program, "-p", self.dir, "-c", file], "haproxy": [self.program, "-db", "-f", file],
-                   "hitch": [self.program, f"--config={file}"], "sslgw": [self.program, "-c", file]}[self.name]
+                   "hitch": [self.program, f"--config={file}"], "sslgw": [self.program, "-c", file]}[self.kind]
 
     def start(self, seconds=20):
         """On other ports where somebody took one of these meanwhile."""
@@ -230,8 +231,8 @@ class Front(Family):
 class Bench:
     """What is around the fronts. log: they write access logs."""
 
-    def __init__(self, build, noise=0.05):
-        self.build, self.noise, self.log = build, noise, False
+    def __init__(self, build, noise=0.05, before=None):
+        self.build, self.before, self.noise, self.log = build, before, noise, False
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
             sys.exit("bench: two cores are needed: one for the front, one for the load")
@@ -250,7 +251,8 @@ class Bench:
 
     def front(self, name, **more):
         """None: not here, and said once."""
-        program = f"{self.build}/sslgw" if name == "sslgw" else self.program(name)
+        builds = {"sslgw": self.build, "before": self.before}
+        program = f"{builds[name]}/sslgw" if name in builds else self.program(name)
         if program is None:
             print(f"bench: no {name} here: left out", file=sys.stderr)
             return None

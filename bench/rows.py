@@ -92,6 +92,6 @@ def table(results, reference):
                 cells.append(f"1.00 ({unit:.{3 if unit < 10 else 0}f} {UNITS[ROWS[name][2]]})")
             else:
                 cells.append(f"{r:.2f}")
-        target = ROWS[name][3]
+        target = ROWS[name][3] if reference == "nginx" else None
         lines.append(f"| {ROWS[name][4]} | " + " | ".join(cells) + f" | {f'{target:.2f}' if target else '–'} |")
     return lines
