@@ -50,8 +50,9 @@ bool loop_later_is_queued(const struct later *);
 /*
  * passed() runs once, at or up to 2 ms after the time; setting again moves it.
  * A process that was not let run (a machine whose host was busy, a stopped one) does not blame others
- * for that: where the loop comes LOOP_LATE_MS or more too late to a deadline, all deadlines move by as
- * much; by no more than LOOP_GRACE_MS at once and a tenth of the time in the long run.
+ * for that: where the loop comes LOOP_LATE_MS or more too late to a deadline (or to where one was),
+ * all deadlines move by as much; by no more than LOOP_GRACE_MS at once and a tenth of the time in the
+ * long run.
  */
 enum { LOOP_LATE_MS = 25, LOOP_GRACE_MS = 2000, LOOP_GRACE_RATE = 100 /* ms a second */ };
 

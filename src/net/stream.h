@@ -81,7 +81,8 @@ void stream_expect(struct stream *);
 void stream_pause(struct stream *); /* reading only; input() will not be called */
 void stream_resume(struct stream *); /* input() comes again in the next turn if there is any */
 void stream_finish(struct stream *); /* flush, then close_notify and FIN; reading goes on */
-void stream_say_end(struct stream *); /* TLS: close_notify, with what leaves by stream_close() */
+/* TLS: close_notify, with what leaves by stream_close(), which has to be next. */
+void stream_say_end(struct stream *);
 bool stream_finished(const struct stream *); /* finish was called and everything has left */
 void stream_close(struct stream *); /* no event follows; freed after the turn */
 void stream_wake(

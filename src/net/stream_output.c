@@ -274,7 +274,7 @@ void stream_flush(struct stream *s)
 		stream_flush_all(s);
 }
 
-void stream_say_end(struct stream *s)
+static void say_end(struct stream *s)
 {
 	if (s->ssl == NULL || s->state != STREAM_OPEN || s->failure != REASON_NONE || s->finish)
 		return;
@@ -283,11 +283,18 @@ void stream_say_end(struct stream *s)
 	stream_tls_shutdown(s);
 }
 
+void stream_say_end(struct stream *s)
+{
+	say_end(s);
+	if (s->ssl != NULL && s->state == STREAM_OPEN)
+		stream_tls_unbuffer(s);
+}
+
 void stream_finish(struct stream *s)
 {
 	if (s->state == STREAM_DEAD || s->finish)
 		return;
-	stream_say_end(s);
+	say_end(s);
 	s->finish = true;
 	stream_flush_all(s);
 	send_fin(s);

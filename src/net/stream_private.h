@@ -77,6 +77,7 @@ enum reason stream_tls_read(
     struct stream *, struct bytes fresh, uint8_t *buf, size_t max, size_t *got);
 int stream_tls_write(struct stream *, const uint8_t *, size_t); /* one record into out. 0, -1 */
 void stream_tls_shutdown(struct stream *); /* close_notify into out */
+void stream_tls_unbuffer(struct stream *); /* libssl reads no more */
 void stream_tls_free(struct stream *);
 void stream_tls_bio_free(struct iobufs *);
 

@@ -222,10 +222,17 @@ void stream_tls_shutdown(struct stream *s)
 
 	s->rawbuf = (struct buffer){ 0 };
 	SSL_shutdown(s->ssl);
-	/* Many may be closed in one turn, and an alert leaves its record's buffer until the end. */
-	SSL_free_buffers(s->ssl);
 	leave(s, outer, saved_raw);
 	s->rawbuf = held;
+}
+
+/*
+ * Many may be closed in one turn, and the alert leaves its record's buffer until the end. Where reading
+ * goes on it has to stay: libssl before 3.0.14 frees one that a record is being read into (CVE-2024-4741).
+ */
+void stream_tls_unbuffer(struct stream *s)
+{
+	SSL_free_buffers(s->ssl);
 }
 
 void stream_tls_free(struct stream *s)

@@ -338,13 +338,11 @@ static int admit(struct worker *w)
 /* A listener on all addresses does not say to which one of them the client came. */
 static void find_local(struct conn *c)
 {
-	struct endpoint *local = &c->client.local;
+	struct endpoint local = { .len = sizeof(local.addr) };
 
-	if (!c->worker->conns->local_told || !endpoint_is_any(local))
-		return;
-	local->len = sizeof(local->addr);
-	if (getsockname(c->fd, (struct sockaddr *)&local->addr, &local->len) != 0)
-		*local = (struct endpoint){ 0 };
+	if (c->worker->conns->local_told && endpoint_is_any(&c->client.local) &&
+	    getsockname(c->fd, (struct sockaddr *)&local.addr, &local.len) == 0)
+		c->client.local = local;
 }
 
 static void set_addresses(struct conn *c, const struct endpoint *peer, const struct endpoint *local)
