@@ -64,6 +64,7 @@ class Family:
 
     def __init__(self, name, bench, cores=None):
         self.name, self.bench, self.cores = name, bench, cores or {bench.front_core}
+        self.kind = "sslgw" if name == "before" else name
         self.processes, self.groups = [], []
         bench.families += 1
         self.dir = f"{bench.dir}/{bench.families}-{name}"
@@ -98,7 +99,7 @@ class Family:
                 time.sleep(POLL)
         for port in ports:
             until(lambda p=port: self.listens(p), f"does not answer on port {port}")
-        if self.name.startswith("sslgw") or self.name == "before":
+        if self.kind.startswith("sslgw"):
             until(lambda: read(f"{self.dir}/out").count("ready:") >= len(commands), "is not ready")
         self.start_seconds = time.monotonic() - began
         return self
@@ -182,7 +183,6 @@ class Front(Family):
 
     def __init__(self, name, program, bench, kinds=("rsa", "ecdsa", "stateful"), cores=None, **words):
         super().__init__(name, bench, cores)
-        self.kind = "sslgw" if name == "before" else name
         self.program, self.words = program, words
         self.kinds = [k for k in kinds if not (k == "stateful" and name == "hitch")]
         self.ports = dict(zip(("rsa", "ecdsa", "stateful"), free_ports(3)))
@@ -252,7 +252,7 @@ class Bench:
     def front(self, name, **more):
         """None: not here, and said once."""
         builds = {"sslgw": self.build, "before": self.before}
-        program = f"{builds[name]}/sslgw" if name in builds else self.program(name)
+        program = builds[name] and f"{builds[name]}/sslgw" if name in builds else self.program(name)
         if program is None:
             print(f"bench: no {name} here: left out", file=sys.stderr)
             return None

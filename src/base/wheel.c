@@ -4,6 +4,9 @@
  * higher one, and the first occupied slot of the lowest occupied level is the next thing to do:
  * either it is due (level 0), or its entries are put anew, nearer (a cascade).
  *
+ * An entry that was set to a later tick since, or rests, still lies where it was put, which is nearer:
+ * there it is found, and put anew or dropped.
+ *
  * The invariant: an entry of level l > 0 differs from now in group l and, below the top level, in
  * no higher one. The top level turns round: its slots are read relative to now's.
  */
