@@ -11,44 +11,54 @@
 
 enum { BUFFER_MIN = 1024 };
 
+struct buffer_block {
+	size_t from, to, cap; /* of at */
+	uint8_t at[];
+};
+
 size_t buffer_len(const struct buffer *b)
 {
-	return b->to - b->from;
+	return b->block != NULL ? b->block->to - b->block->from : 0;
 }
 
 struct bytes buffer_bytes(const struct buffer *b)
 {
-	return bytes_of(b->at != NULL ? b->at + b->from : NULL, b->to - b->from);
+	const struct buffer_block *block = b->block;
+
+	if (block == NULL)
+		return (struct bytes){ 0 };
+	return bytes_of(block->at + block->from, block->to - block->from);
 }
 
 uint8_t *buffer_reserve(struct buffer *b, size_t len)
 {
-	size_t held = b->to - b->from, cap;
-	uint8_t *at;
+	struct buffer_block *block = b->block, *grown;
+	size_t held = buffer_len(b), cap;
 
-	if (b->at != NULL && b->cap - b->to >= len)
-		return b->at + b->to;
-	if (b->at != NULL && b->cap - held >= len && b->from >= held) {
-		memcpy(b->at, b->at + b->from, held);
-		b->from = 0;
-		b->to = held;
-		return b->at + b->to;
+	if (block != NULL && block->cap - block->to >= len)
+		return block->at + block->to;
+	if (block != NULL && block->cap - held >= len && block->from >= held) {
+		memcpy(block->at, block->at + block->from, held);
+		block->from = 0;
+		block->to = held;
+		return block->at + block->to;
 	}
 	for (cap = BUFFER_MIN; cap < held + len; cap *= 2)
 		;
-	at = malloc(cap);
-	if (at == NULL)
+	grown = malloc(sizeof *grown + cap);
+	if (grown == NULL)
 		return NULL;
+	*grown = (struct buffer_block){ .to = held, .cap = cap };
 	if (held > 0)
-		memcpy(at, b->at + b->from, held);
-	free(b->at);
-	*b = (struct buffer){ at, 0, held, cap };
-	return at + held;
+		memcpy(grown->at, block->at + block->from, held);
+	free(block);
+	b->block = grown;
+	return grown->at + held;
 }
 
 void buffer_added(struct buffer *b, size_t len)
 {
-	b->to += len;
+	b->block->to += len;
 }
 
 int buffer_append(struct buffer *b, const void *data, size_t len)
@@ -61,19 +71,21 @@ int buffer_append(struct buffer *b, const void *data, size_t len)
 	if (room == NULL)
 		return -1;
 	memcpy(room, data, len);
-	b->to += len;
+	buffer_added(b, len);
 	return 0;
 }
 
 void buffer_consume(struct buffer *b, size_t len)
 {
-	b->from += len;
-	if (b->from >= b->to)
+	if (b->block == NULL)
+		return;
+	b->block->from += len;
+	if (b->block->from >= b->block->to)
 		buffer_free(b);
 }
 
 void buffer_free(struct buffer *b)
 {
-	free(b->at);
-	*b = (struct buffer){ 0 };
+	free(b->block);
+	b->block = NULL;
 }

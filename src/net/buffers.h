@@ -11,10 +11,11 @@
 
 struct stream;
 
-/* A queue of bytes in one heap block; freed when it runs empty. */
+/* A queue of bytes in one heap block, which is freed when it runs empty. Where nothing waits it is a
+ * NULL pointer: each stream has three. */
+struct buffer_block;
 struct buffer {
-	uint8_t *at;
-	size_t from, to, cap;
+	struct buffer_block *block;
 };
 
 int buffer_append(struct buffer *, const void *, size_t); /* 0, -1: no memory */
@@ -23,7 +24,7 @@ void buffer_added(struct buffer *, size_t); /* after reserve: so much was writte
 void buffer_consume(struct buffer *, size_t);
 void buffer_free(struct buffer *);
 size_t buffer_len(const struct buffer *);
-struct bytes buffer_bytes(const struct buffer *);
+struct bytes buffer_bytes(const struct buffer *); /* at NULL: empty */
 
 enum {
 	IOBUFS_READ = 32 * 1024, /* one recv(2); measured: 16K and 64K cost more CPU a byte */

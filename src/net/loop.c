@@ -1,7 +1,7 @@
 /*
- * loop.c: one turn = poll, callbacks, deadlines, then what was put off with loop_later. The wheel's
- * next deadline becomes the poll's timeout through a single libevent timer, which is moved only when
- * it has to fire earlier.
+ * loop.c: one turn = poll, callbacks, deadlines, what was put off with loop_later, then the output
+ * that streams have gathered meanwhile. The wheel's next deadline becomes the poll's timeout through a
+ * single libevent timer, which is moved only when it has to fire earlier.
  */
 #include "net/loop.h"
 
@@ -223,6 +223,12 @@ static void set_alarm(struct loop *loop)
 	loop->alarm_ms = next;
 }
 
+/* Something is to be done after the callbacks, whatever the poll brings. */
+static bool work_waits(const struct loop *loop)
+{
+	return !TAILQ_EMPTY(&loop->laters) || (loop->iobufs != NULL && loop->iobufs->owner != NULL);
+}
+
 int loop_turn(struct loop *loop)
 {
 	loop->turning = true;
@@ -232,11 +238,12 @@ int loop_turn(struct loop *loop)
 	/* The clock is read again after the poll, by whoever asks first. */
 	loop->now = 0;
 	loop->wall = 0;
-	if (event_base_loop(
-		loop->base, EVLOOP_ONCE | (!TAILQ_EMPTY(&loop->laters) ? EVLOOP_NONBLOCK : 0)) < 0)
+	if (event_base_loop(loop->base, EVLOOP_ONCE | (work_waits(loop) ? EVLOOP_NONBLOCK : 0)) < 0)
 		return -1;
 	wheel_advance(&loop->wheel, wheel_now(loop), entry_passed, loop);
 	run_laters(loop);
+	if (loop->iobufs != NULL && loop->iobufs->owner != NULL)
+		stream_flush_all(loop->iobufs->owner);
 	loop->turning = false;
 	return 0;
 }

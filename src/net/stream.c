@@ -23,7 +23,8 @@ static void turn_cb(struct later *later);
 
 void stream_again(struct stream *s)
 {
-	loop_later(s->loop, &s->turn, turn_cb);
+	if (s->state != STREAM_DEAD)
+		loop_later(s->loop, &s->turn, turn_cb);
 }
 
 void stream_fail(struct stream *s, enum reason why)
@@ -115,8 +116,6 @@ static void turn_cb(struct later *later)
 {
 	struct stream *s = CONTAINER_OF(later, struct stream, turn);
 
-	if (s->state == STREAM_DEAD)
-		return;
 	if (s->failure != REASON_NONE) {
 		if ((s->failure == REASON_RESET || s->failure == REASON_IO) &&
 		    s->state == STREAM_OPEN && !s->paused && !s->eof)
@@ -245,7 +244,7 @@ void stream_wake(struct stream *s)
 
 static void gone_cb(struct later *later)
 {
-	struct stream *s = CONTAINER_OF(later, struct stream, gone);
+	struct stream *s = CONTAINER_OF(later, struct stream, turn);
 
 	stream_tls_free(s);
 	buffer_free(&s->inbuf);
@@ -266,8 +265,7 @@ void stream_close(struct stream *s)
 	close(s->fd);
 	s->fd = -1;
 	loop_later_cancel(s->loop, &s->turn);
-	loop_later_cancel(s->loop, &s->flush);
-	loop_later(s->loop, &s->gone, gone_cb);
+	loop_later(s->loop, &s->turn, gone_cb);
 }
 
 SSL *stream_ssl(const struct stream *s)

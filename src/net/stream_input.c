@@ -96,7 +96,7 @@ static void deliver(struct stream *s)
 	s->delivering = false;
 	if (s->state == STREAM_DEAD)
 		return;
-	if (s->inbuf.at != NULL) {
+	if (buffer_len(&s->inbuf) > 0) {
 		buffer_consume(&s->inbuf, before - s->view.len);
 	} else if (s->view.len > 0 && buffer_append(&s->inbuf, s->view.at, s->view.len) != 0) {
 		stream_fail(s, REASON_MEMORY);

@@ -18,14 +18,6 @@ enum {
 	STREAM_PEND_SPARE = 512 * 1024,
 };
 
-static void flush_cb(struct later *later)
-{
-	struct stream *s = CONTAINER_OF(later, struct stream, flush);
-
-	if (s->bufs->owner == s)
-		stream_flush_all(s);
-}
-
 void stream_own(struct stream *s)
 {
 	struct iobufs *bufs = s->bufs;
@@ -35,7 +27,6 @@ void stream_own(struct stream *s)
 	if (bufs->owner != NULL)
 		stream_flush_all(bufs->owner);
 	bufs->owner = s;
-	loop_later(s->loop, &s->flush, flush_cb);
 }
 
 static void append_pend(struct stream *s, const uint8_t *data, size_t len)

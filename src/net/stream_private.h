@@ -34,16 +34,15 @@ struct stream {
 	bool stopped; /* the user was told STOP */
 	bool finish, finish_sent; /* stream_finish; FIN has left */
 	bool woken, resumed; /* what the next turn has to do besides */
-	struct later flush;
-	uint64_t sent, received;
-	struct bytes view; /* input: in the loop's plain buffer during input(), else in inbuf */
-	size_t write_max; /* the most that the user gave at once */
 	struct buffer inbuf; /* input that was not consumed in its turn */
 	struct buffer rawbuf; /* ciphertext that SSL did not take (a paused handshake) */
 	struct buffer pend; /* output that the kernel did not take */
-	size_t high_water; /* of it */
+	struct bytes view; /* input: in the loop's plain buffer during input(), else in inbuf */
+	uint64_t sent, received;
+	size_t write_max; /* the most that the user gave at once */
+	size_t high_water; /* of pend */
 	struct event event;
-	struct later turn, gone;
+	struct later turn; /* more work for it; once it is closed: its end */
 };
 
 void stream_again(struct stream *); /* its turn comes once more, after this one */
@@ -65,7 +64,7 @@ void stream_own(
     struct stream *); /* the shared output is this stream's; another's is flushed first */
 void stream_send_out(struct stream *); /* out to the kernel or to pend */
 void stream_drop_output(struct stream *);
-void stream_flush_all(struct stream *); /* gather too */
+void stream_flush_all(struct stream *); /* gather too; the loop does it at the end of a turn */
 void stream_writable(struct stream *); /* the kernel takes again */
 void stream_put_out(struct stream *, const uint8_t *, size_t); /* appends to out; sends when full */
 
