@@ -10,7 +10,7 @@
 
 #include "sim.h"
 
-enum { SERVERS_MAX = 6, USERS_MAX = 1024, ANSWERS_MAX = 2048 };
+enum { SERVERS_MAX = 6, USERS_MAX = 2048, ANSWERS_MAX = 2048 };
 
 enum behaviour { ECHO, HANG, RUBBISH, SLOW };
 
