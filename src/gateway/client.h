@@ -12,7 +12,7 @@
 
 struct site;
 
-enum { CLIENT_PEER_TEXT_MAX = 64 };
+enum { CLIENT_PEER_TEXT_MAX = ENDPOINT_HOST_MAX };
 
 enum client_resumed { CLIENT_FULL, CLIENT_BY_TICKET, CLIENT_BY_CACHE };
 
@@ -41,16 +41,15 @@ struct hearsay {
 
 struct client {
 	/* What each request asks for lies together. */
-	char peer_text
-	    [CLIENT_PEER_TEXT_MAX]; /* peer's host; may be "": then each request writes it anew */
+	char peer_text[CLIENT_PEER_TEXT_MAX]; /* peer's host; "unix" */
+	bool trusted; /* peer is a trusted proxy: what it says of its clients counts */
 	const struct site *site; /* chosen by SNI; the default site without */
 	const struct clientcert
 	    *cert; /* verified leaf, owned by whoever owns the client; NULL: none */
 	const char *version; /* "TLSv1.3"; NULL: plain HTTP. Static strings of libssl */
 	const struct hearsay *hearsay; /* owned as cert is; NULL: nothing */
-	bool trusted; /* peer is a trusted proxy: what it says of its clients counts */
 	int listener_mode; /* enum listener_mode */
-	struct endpoint local, peer; /* of the socket, or as a PROXY header has them */
+	union endpoint_brief local, peer; /* of the socket, or as a PROXY header has them */
 
 	const char *cipher; /* "TLS_AES_128_GCM_SHA256" */
 	int cipher_bits, alg_bits;

@@ -161,6 +161,36 @@ bool endpoint_is_any(const struct endpoint *endpoint)
 	return endpoint->addr.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
 }
 
+union endpoint_brief endpoint_brief(const struct endpoint *endpoint)
+{
+	union endpoint_brief brief = { .family = endpoint->addr.ss_family };
+
+	if (brief.family == AF_INET)
+		memcpy(&brief.v4, &endpoint->addr, sizeof brief.v4);
+	else if (brief.family == AF_INET6)
+		memcpy(&brief.v6, &endpoint->addr, sizeof brief.v6);
+	return brief;
+}
+
+struct endpoint endpoint_whole(const union endpoint_brief *brief)
+{
+	struct endpoint endpoint = { .len = sizeof(sa_family_t) };
+
+	if (brief->family == AF_INET)
+		endpoint.len = sizeof brief->v4;
+	else if (brief->family == AF_INET6)
+		endpoint.len = sizeof brief->v6;
+	memcpy(&endpoint.addr, brief, endpoint.len);
+	return endpoint;
+}
+
+uint16_t endpoint_brief_port(const union endpoint_brief *brief)
+{
+	if (brief->family == AF_INET)
+		return ntohs(brief->v4.sin_port);
+	return brief->family == AF_INET6 ? ntohs(brief->v6.sin6_port) : 0;
+}
+
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
 	return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;

@@ -24,6 +24,7 @@
 #include "net/stream.h"
 #include "gateway/origin/folder.h"
 #include "t/sim/gateway.h"
+#include "t/unit/client_at.h"
 
 #include "base/poison.h"
 
@@ -245,8 +246,7 @@ int sim_client(struct sim_gateway *g, struct conn **out)
 	c->gateway = g;
 	c->client.listener_mode = LISTENER_PLAIN;
 	c->client.site = sites_default(g->worker.sites);
-	assert_int_equal(endpoint_of_ip(&c->client.peer, "192.0.2.7", 40000), 0);
-	assert_int_equal(endpoint_of_ip(&c->client.local, "192.0.2.1", 443), 0);
+	client_at(&c->client, "192.0.2.7", 40000, "192.0.2.1", 443);
 	if (g->tls != NULL) {
 		ssl = SSL_new(g->tls);
 		assert_non_null(ssl);

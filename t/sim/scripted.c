@@ -16,6 +16,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "t/sim/scripted.h"
+#include "t/unit/client_at.h"
 
 #include "base/poison.h"
 
@@ -92,7 +93,8 @@ struct upstream *pool_take(struct pool *p, const struct pool_wish *wish, enum re
 	return up;
 }
 
-void upstream_for(struct upstream *up, const struct endpoint *client, const struct endpoint *local)
+void upstream_for(
+    struct upstream *up, const union endpoint_brief *client, const union endpoint_brief *local)
 {
 	(void)up;
 	(void)client;
@@ -303,8 +305,7 @@ struct scripted *scripted_new(size_t servers)
 	assert_true(w->loop != NULL && w->sites != NULL && w->exchanges != NULL);
 	b->client.site = sites_default(w->sites);
 	b->client.sni = "shop.example";
-	assert_int_equal(endpoint_of_ip(&b->client.peer, "192.0.2.7", 40000), 0);
-	assert_int_equal(endpoint_of_ip(&b->client.local, "192.0.2.1", 443), 0);
+	client_at(&b->client, "192.0.2.7", 40000, "192.0.2.1", 443);
 	return b;
 }
 

@@ -41,8 +41,8 @@ static void a_header_of_a_trusted_proxy_names_the_client(void **state)
 	sim_until(bed->worker.loop, bed->fronts_n == 1);
 	client = conn_client(bed->fronts[0].c);
 	assert_string_equal(client->peer_text, "198.51.100.4");
-	assert_int_equal(endpoint_port(&client->peer), 999);
-	assert_int_equal(endpoint_port(&client->local), 80);
+	assert_int_equal(endpoint_brief_port(&client->peer), 999);
+	assert_int_equal(endpoint_brief_port(&client->local), 80);
 	assert_int_equal(client->listener_mode, LISTENER_PLAIN);
 	assert_false(client->trusted);
 	assert_int_equal(send(bed->clients[0], "GET", 3, 0), 3);

@@ -308,7 +308,7 @@ struct bed_conn *bed_open(struct tls_bed *bed, SSL_CTX *ctx, const char *host, S
 	c->bed = bed;
 	c->alert = -1;
 	c->step = STREAM_STEP_READ;
-	c->facts.peer = bed->peer;
+	c->facts.peer = endpoint_brief(&bed->peer);
 	c->facts.trusted = bed->trusted;
 	c->hs = handshake_new(&bed->worker, &c->facts, wake_cb, c, &c->server);
 	assert_non_null(c->hs);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "gateway/exchange/format.h"
+#include "t/unit/client_at.h"
 
 #include "base/poison.h"
 
@@ -88,14 +89,12 @@ static void the_longest_texts_fit(void **state)
 
 static struct client the_client(void)
 {
-	struct client client = { .peer_text = "192.0.2.7",
-		.version = "TLSv1.3",
+	struct client client = { .version = "TLSv1.3",
 		.cipher = "TLS_X",
 		.resumed = CLIENT_BY_CACHE,
 		.verify = "NONE" };
 
-	assert_int_equal(endpoint_of_ip(&client.peer, "192.0.2.7", 999), 0);
-	assert_int_equal(endpoint_of_ip(&client.local, "192.0.2.1", 443), 0);
+	client_at(&client, "192.0.2.7", 999, "192.0.2.1", 443);
 	return client;
 }
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "gateway/exchange/headers.h"
+#include "t/unit/client_at.h"
 
 #include "base/poison.h"
 
@@ -48,7 +49,7 @@ static struct bench *bench(void)
 	b.client.cipher = "TLS_AES_128_GCM_SHA256";
 	b.client.cipher_bits = b.client.alg_bits = 128;
 	b.client.verify = "NONE";
-	assert_int_equal(endpoint_of_ip(&b.client.local, "192.0.2.1", 8443), 0);
+	b.client.local = brief_of("192.0.2.1", 8443);
 	b.cert = (struct clientcert){ S("CN=x"), S("CN=ca"), S("0A1B"),
 		S("Nov 24 06:00:00 2026 GMT"), S("Nov 24 06:00:00 2027 GMT"), S("-----BEGIN%20"),
 		S(""), NULL, "", "SUCCESS" };

@@ -176,9 +176,9 @@ void accesslog_write(struct accesslog *log, const struct exchange *x)
 
 void accesslog_connection(struct accesslog *log, const struct client *client, enum reason why)
 {
-	char peer[CLIENT_PEER_TEXT_MAX];
 	struct format_facts facts = {
 		.client = client,
+		.peer = bytes_str(client->peer_text),
 		.asked = FORMAT_NONE,
 		.tries = FORMAT_NONE,
 		.ms = FORMAT_NONE,
@@ -191,7 +191,6 @@ void accesslog_connection(struct accesslog *log, const struct client *client, en
 	if (log == NULL || !log->worker->conf->access_log.connections)
 		return;
 	facts.wall = loop_wall(log->worker->loop);
-	facts.peer = bytes_str(endpoint_host_text(&client->peer, peer, sizeof(peer)));
 	set_time(log, facts.wall);
 	write_line(log, &facts);
 }

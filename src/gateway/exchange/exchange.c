@@ -21,8 +21,8 @@
 static struct exchange *begin(struct worker *, struct front *, const struct client *);
 static void request_id(struct exchanges *, char to[static HEADERS_ID_LEN]);
 static void believe(struct exchange *, const struct forwarded *);
-static struct headers_facts facts_of(const struct exchange *, const struct head *,
-    const struct route *, const struct forwarded *, char *made);
+static struct headers_facts facts_of(
+    const struct exchange *, const struct head *, const struct route *, const struct forwarded *);
 static int request_build(struct exchange *, const struct headers_facts *);
 static void route_follow(struct exchange *, const struct headers_facts *);
 static void target_keep(struct exchange *, const struct head *, struct writer *);
@@ -64,7 +64,6 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 	struct forwarded said;
 	struct headers_facts facts;
 	struct route route;
-	char made[EXCHANGE_PEER_MAX];
 
 	if (x == NULL)
 		return NULL;
@@ -79,7 +78,7 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 	x->site = route.site;
 	x->route = route.to;
 	x->expects = head->expect_100 && !gathers_for(x, route.to);
-	facts = facts_of(x, head, &route, &said, made);
+	facts = facts_of(x, head, &route, &said);
 	if (request_build(x, &facts) == -1) {
 		exchange_over(x);
 		return NULL;
@@ -281,10 +280,7 @@ static struct exchange *begin(
 	x->front = front;
 	x->client = client;
 	x->start_ms = loop_now_ms(worker->loop);
-	if (client->peer_text[0] != '\0')
-		strlcpy(x->peer, client->peer_text, sizeof(x->peer));
-	else
-		endpoint_host_text(&client->peer, x->peer, sizeof(x->peer));
+	x->peer = client->peer_text;
 	request_id(all, x->id);
 	x->id_len = HEADERS_ID_LEN;
 	counter_add(worker->counters.requests, 1);
@@ -307,27 +303,24 @@ static void request_id(struct exchanges *all, char to[static HEADERS_ID_LEN])
 /* Whose request it is, and its name, as a trusted proxy has them. */
 static void believe(struct exchange *x, const struct forwarded *said)
 {
-	if (said->real[0] != '\0')
-		strlcpy(x->peer, said->real, sizeof(x->peer));
+	if (said->real[0] != '\0') {
+		strlcpy(x->real, said->real, sizeof(x->real));
+		x->peer = x->real;
+	}
 	if (said->id.len > 0 && said->id.len <= sizeof(x->id)) {
 		memcpy(x->id, said->id.at, said->id.len);
 		x->id_len = said->id.len;
 	}
 }
 
-/* made: EXCHANGE_PEER_MAX bytes, for an address that is not at hand as text. */
 static struct headers_facts facts_of(const struct exchange *x, const struct head *head,
-    const struct route *route, const struct forwarded *said, char *made)
+    const struct route *route, const struct forwarded *said)
 {
-	const char *hop = x->client->peer_text[0] != '\0'
-			      ? x->client->peer_text
-			      : endpoint_host_text(&x->client->peer, made, EXCHANGE_PEER_MAX);
-
 	return (struct headers_facts){
 		.head = head,
 		.client = x->client,
 		.site = x->site,
-		.peer = bytes_str(hop),
+		.peer = bytes_str(x->client->peer_text),
 		.real = bytes_str(x->peer),
 		.id = bytes_of(x->id, x->id_len),
 		.said = said,

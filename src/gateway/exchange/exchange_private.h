@@ -28,7 +28,6 @@ enum {
 	EXCHANGES_HELD_FREE_MAX = 64,
 	EXCHANGES_COMPLAINTS_RATE = 10, /* log lines a second, a worker */
 	EXCHANGES_COMPLAINTS_BURST = 50,
-	EXCHANGE_PEER_MAX = CLIENT_PEER_TEXT_MAX,
 	EXCHANGE_FIELDS_MAX = HEAD_FIELDS_MAX +
 			      64, /* of an answer: what passes, and what is added */
 	EXCHANGE_VALUES_BYTES = 64 * 1024,
@@ -48,6 +47,8 @@ enum exchange_state {
 };
 
 struct exchange {
+	/* What the answer asks for lies together: at a busy worker it comes when all else of the exchange
+	 * has left the caches. */
 	struct worker *worker;
 	struct front *front;
 	const struct client *client;
@@ -56,13 +57,11 @@ struct exchange {
 	struct pool *pool; /* NULL: answered by ourselves */
 	struct origin *origin; /* who has the request now; NULL: nobody */
 	struct upstream *upstream; /* of origin, until it is gone */
-	enum exchange_state state;
-	struct later gone;
-	struct exchange *next; /* in the free list */
 
-	/* The request. */
-	struct bytes method; /* with the next two, for the log: in memory of ours */
-	struct headers_marks marks;
+	enum exchange_state state;
+	enum reason reason; /* why it went wrong; REASON_NONE: it did not */
+	enum reason lost; /* why the client's connection ended before it did */
+	uint16_t status; /* of the answer; 0: none yet */
 	uint8_t minor;
 	bool head_request, idempotent;
 	bool of_files; /* its route is a folder */
@@ -73,37 +72,43 @@ struct exchange {
 	bool front_stopped; /* exchange_body() said STOP: ops->resume is owed */
 	bool held_all; /* held has all of the body that has come */
 	bool gathering; /* no back-end is asked yet: held takes the body first */
+	bool close; /* the client's connection ends with this answer */
+	uint64_t answer_len; /* of its body, so far */
+	uint64_t head_ms; /* its head was there; 0: not yet */
+	const char *
+	    peer; /* the client's address, as far as it is known; the client's peer_text, or real */
+	const char *server; /* of the last try, as configured; NULL: none */
+
 	uint8_t *held; /* exchanges' held_max, from the free ones; NULL: nothing held */
 	size_t held_len;
+	struct later gone;
+	struct exchange *next; /* in the free list */
+	uint8_t *head; /* the built request: first, or heap */
+	size_t head_cap;
+
+	/* The request. */
+	struct pool_waiter waiter; /* in line for a connection */
+	struct bytes method; /* with the next, for the log: in memory of ours */
+	struct headers_marks marks;
 	uint64_t body_len; /* of the body, so far */
+	size_t head_len;
+	size_t head_used; /* head_len, and what is kept behind the head */
 
 	/* Where it was sent. */
-	struct pool_waiter waiter; /* in line for a connection */
-	unsigned sticky; /* 1 + index of the server that the client's cookie names; 0: none */
 	uint64_t tried; /* servers, by bit */
+	unsigned sticky; /* 1 + index of the server that the client's cookie names; 0: none */
 	unsigned tries;
 	uint64_t start_ms; /* the request's head was there */
 	uint64_t began_ms; /* the first try */
 	uint64_t queued_ms, queued_from; /* in line: so long, and since when */
-	const char *server; /* of the last try, as configured; NULL: none */
 
-	/* The answer. */
-	uint16_t status; /* 0: none yet */
-	uint64_t answer_len; /* of its body, so far */
-	uint64_t head_ms; /* its head was there; 0: not yet */
-	enum reason reason; /* why it went wrong; REASON_NONE: it did not */
-	enum reason lost; /* why the client's connection ended before it did */
-	bool close; /* the client's connection ends with this answer */
 	struct origin_answer answer;
 	struct origin_file file;
 	char date[WRITE_DATE_SIZE]; /* of the answer */
 
 	char id[FORWARDED_ID_MAX];
 	size_t id_len;
-	char peer[EXCHANGE_PEER_MAX]; /* the client's, as far as it is known */
-	uint8_t *head; /* the built request: first, or heap */
-	size_t head_cap, head_len;
-	size_t head_used; /* head_len, and what is kept behind the head */
+	char real[CLIENT_PEER_TEXT_MAX]; /* of the client, as a trusted proxy has it */
 	uint8_t first[EXCHANGE_HEAD_BYTES];
 };
 

@@ -86,7 +86,7 @@ static void write_cipher_bits(const struct facts *f, struct writer *w)
 
 static void write_port(const struct facts *f, struct writer *w)
 {
-	write_number(w, endpoint_port(&f->client->local));
+	write_number(w, endpoint_brief_port(&f->client->local));
 }
 
 static void write_resumed(const struct facts *f, struct writer *w)

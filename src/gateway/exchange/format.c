@@ -168,9 +168,9 @@ static struct value value_of_client(enum format_variable variable, const struct 
 	case FORMAT_PEER:
 		return of_str(client->peer_text);
 	case FORMAT_PEER_PORT:
-		return of_number(endpoint_port(&client->peer));
+		return of_number(endpoint_brief_port(&client->peer));
 	case FORMAT_PORT:
-		return of_number(endpoint_port(&client->local));
+		return of_number(endpoint_brief_port(&client->local));
 	case FORMAT_TLS_VERSION:
 		return of_str(client->version);
 	case FORMAT_CIPHER:

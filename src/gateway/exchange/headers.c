@@ -203,7 +203,7 @@ static void write_forwarded(struct writer *w, const struct headers_facts *f)
 	else if (head->authority.at != NULL)
 		FIELDS_WRITE_ONE(w, "X-Forwarded-Host", head->authority);
 	FIELDS_WRITE_NUMBER(w, "X-Forwarded-Port",
-	    forwarded_port(said, head->authority, tls, endpoint_port(&f->client->local)));
+	    forwarded_port(said, head->authority, tls, endpoint_brief_port(&f->client->local)));
 	FIELDS_WRITE_ONE(w, "X-Real-IP", f->real);
 	FIELDS_WRITE_ONE(w, "X-Request-ID", f->id);
 }

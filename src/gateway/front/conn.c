@@ -166,12 +166,13 @@ void conn_close(struct conn *c, enum reason why)
 	deadline_clear(w->loop, &c->deadline);
 	loop_later_cancel(w->loop, &c->glitch);
 	if (c->handshake != NULL) {
-		char peer[ENDPOINT_TEXT_MAX];
+		struct endpoint peer = endpoint_whole(&c->client.peer);
+		char text[ENDPOINT_TEXT_MAX];
 
 		counter_add(w->counters.handshakes_failed, 1);
 		counter_sub(w->counters.handshakes_open, 1);
-		log_debug("%s: handshake ended: %s",
-		    endpoint_text(&c->client.peer, peer, sizeof peer), reason_text(why));
+		log_debug("%s: handshake ended: %s", endpoint_text(&peer, text, sizeof text),
+		    reason_text(why));
 		handshake_free(c->handshake);
 		c->handshake = NULL;
 	}
@@ -336,20 +337,20 @@ static int admit(struct worker *w)
 }
 
 /* A listener on all addresses does not say to which one of them the client came. */
-static void find_local(struct conn *c)
+static void find_local(struct conn *c, const struct endpoint *listener)
 {
 	struct endpoint local = { .len = sizeof(local.addr) };
 
-	if (c->worker->conns->local_told && endpoint_is_any(&c->client.local) &&
+	if (c->worker->conns->local_told && endpoint_is_any(listener) &&
 	    getsockname(c->fd, (struct sockaddr *)&local.addr, &local.len) == 0)
-		c->client.local = local;
+		c->client.local = endpoint_brief(&local);
 }
 
 static void set_addresses(struct conn *c, const struct endpoint *peer, const struct endpoint *local)
 {
-	c->client.peer = *peer;
+	c->client.peer = endpoint_brief(peer);
 	endpoint_host_text(peer, c->client.peer_text, sizeof c->client.peer_text);
-	c->client.local = *local;
+	c->client.local = endpoint_brief(local);
 	c->client.trusted = trusted_holds(c->worker->trusted, peer);
 }
 
@@ -363,7 +364,7 @@ static struct conn *conn_new(
 	c->worker = w;
 	c->fd = fd;
 	set_addresses(c, peer, local);
-	find_local(c);
+	find_local(c, local);
 	c->client.listener_mode = mode;
 	c->client.site = sites_default(w->sites);
 	c->client.verify = "NONE";
@@ -406,11 +407,11 @@ static int open_stream(struct conn *c)
 static void begin(struct conn *c)
 {
 	struct worker *w = c->worker;
+	struct endpoint peer = endpoint_whole(&c->client.peer);
 	enum reason why = REASON_NONE;
 
 	if (!c->client.trusted)
-		why = clients_enter(
-		    w->conns->clients, &c->client.peer, loop_now_ms(w->loop), &c->one);
+		why = clients_enter(w->conns->clients, &peer, loop_now_ms(w->loop), &c->one);
 	if (why != REASON_NONE) {
 		conn_close(c, why);
 		return;

@@ -72,7 +72,8 @@ int pool_wait(struct pool *, struct pool_waiter *,
 void pool_wait_cancel(struct pool_waiter *); /* may not be in line */
 /* Whose request it will be, before its origin is started: a pool with proxy_protocol tells its servers so, and
  * lets nobody else have that connection afterwards. */
-void upstream_for(struct upstream *, const struct endpoint *client, const struct endpoint *local);
+void upstream_for(
+    struct upstream *, const union endpoint_brief *client, const union endpoint_brief *local);
 unsigned upstream_server_index(const struct upstream *);
 const char *upstream_server_text(const struct upstream *); /* "10.0.0.11:80" */
 bool upstream_reused(const struct upstream *); /* it came out of the idle ones */

@@ -130,16 +130,20 @@ struct origin *upstream_origin(
 	return &up->http1.origin;
 }
 
-void upstream_for(struct upstream *up, const struct endpoint *client, const struct endpoint *local)
+void upstream_for(
+    struct upstream *up, const union endpoint_brief *client, const union endpoint_brief *local)
 {
 	int version = up->server->pool->conf->proxy_protocol;
 	uint8_t header[PROXIED_HEADER_MAX];
 	struct iovec iov = { header, 0 };
+	struct endpoint from, to;
 
 	if (version == 0)
 		return;
+	from = endpoint_whole(client);
+	to = endpoint_whole(local);
 	/* It leaves with the request, as soon as the connection is open. */
-	iov.iov_len = proxied_write(version, client, local, header);
+	iov.iov_len = proxied_write(version, &from, &to, header);
 	(void)stream_write(up->stream, &iov, 1);
 }
 

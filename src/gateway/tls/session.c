@@ -330,9 +330,12 @@ static size_t seal_session(struct handshake *hs, SSL_SESSION *session, uint64_t 
 static bool may_store(struct handshake *hs)
 {
 	struct storelimit *limit = hs->worker->tls->stores;
+	struct endpoint peer;
 
-	if (limit == NULL || hs->client->trusted ||
-	    storelimit_take(limit, &hs->client->peer, loop_now_ms(hs->worker->loop)))
+	if (limit == NULL || hs->client->trusted)
+		return true;
+	peer = endpoint_whole(&hs->client->peer);
+	if (storelimit_take(limit, &peer, loop_now_ms(hs->worker->loop)))
 		return true;
 	counter_add(counters(hs)->cache_stores_limited, 1);
 	return false;
