@@ -22,6 +22,7 @@
 #include "gateway/front/conn.h"
 #include "gateway/origin/folder.h"
 #include "gateway/origin/pool.h"
+#include "gateway/giveback.h"
 #include "gateway/publish.h"
 #include "gateway/keycheck.h"
 #include "gateway/healthword.h"
@@ -61,6 +62,7 @@ struct worker_process {
 	struct channel *channel;
 	struct signals *signals;
 	struct deadline beat, full, patience, drain;
+	uint64_t giveback; /* giveback_look()'s */
 	LIST_HEAD(, served) served;
 	bool ready, paused;
 	struct resolved resolved; /* what was last heard */
@@ -267,6 +269,7 @@ static void beat(struct deadline *deadline)
 
 	counter_set(p->worker.beat, loop_now_ms(p->worker.loop));
 	publish(&p->worker, p->role.counters);
+	giveback_look(&p->worker, &p->giveback);
 	deadline_set(p->worker.loop, &p->beat, WORKER_BEAT_MS, beat);
 }
 

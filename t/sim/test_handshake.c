@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -359,6 +360,58 @@ static void test_many_wait_and_go_in_any_order(void **state)
 	bed_stop(bed);
 }
 
+/* ---- what a rush took */
+
+enum { RUSH = 24, FIBRE_BYTES = 32 * 1024 };
+
+static void rush(struct tls_bed *bed, SSL_CTX *ctx)
+{
+	struct bed_conn *held[RUSH];
+
+	bed->keys.mode = BED_HOLD;
+	for (size_t i = 0; i < RUSH; i++) {
+		held[i] = bed_open(bed, ctx, "a.test", NULL);
+		bed_drive(held[i]);
+		assert_true(held[i]->paused);
+	}
+	assert_false(sitectxs_give_back(bed->worker.tls));
+	bed_release(bed);
+	for (size_t i = 0; i < RUSH; i++) {
+		bed_drive(held[i]);
+		assert_int_equal(held[i]->step, STREAM_STEP_DONE);
+		bed_close(held[i]);
+	}
+}
+
+static void test_the_fibres_of_a_rush_are_given_back(void **state)
+{
+	struct tls_bed *bed = bed_new();
+	SSL_CTX *ctx;
+	size_t after[12];
+
+	(void)state;
+	bed->conf.limits.handshakes = RUSH;
+	bed_start(bed);
+	ctx = bed_client(bed, TLS1_3_VERSION);
+	bed_close(bed_connect(bed, ctx, "a.test", NULL));
+	assert_false(sitectxs_give_back(bed->worker.tls)); /* of one there is nothing to give */
+	for (size_t i = 0; i < 12; i++) {
+		size_t before;
+
+		rush(bed, ctx);
+		before = mallinfo2().uordblks; /* 0 where a sanitizer allocates */
+		assert_true(sitectxs_give_back(bed->worker.tls));
+		assert_false(sitectxs_give_back(bed->worker.tls));
+		after[i] = mallinfo2().uordblks;
+		assert_true(before == 0 || before - after[i] >= (size_t)(RUSH * FIBRE_BYTES));
+	}
+	/* Nor does it leave anything behind each time. */
+	assert_true(after[11] <= after[5] + 256);
+	bed_close(bed_connect(bed, ctx, "a.test", NULL));
+	SSL_CTX_free(ctx);
+	bed_stop(bed);
+}
+
 /* ---- what is no TLS, or not enough of it */
 
 static void check_bytes(struct tls_bed *bed, const char *bytes, size_t len, enum reason reason)
@@ -483,6 +536,7 @@ int main(void)
 		    test_a_client_that_goes_while_a_signature_is_awaited_leaves_nothing),
 		cmocka_unit_test(test_a_client_that_goes_while_a_session_is_awaited_leaves_nothing),
 		cmocka_unit_test(test_many_wait_and_go_in_any_order),
+		cmocka_unit_test(test_the_fibres_of_a_rush_are_given_back),
 		cmocka_unit_test(test_plain_http_is_known_as_such),
 		cmocka_unit_test(test_a_hello_above_16_kib_is_refused_before_it_is_whole),
 		cmocka_unit_test(test_a_whole_hello_above_16_kib_gets_an_alert),

@@ -17,6 +17,7 @@ struct exchanges;
 
 struct exchanges *exchanges_new(struct worker *); /* the worker's: free list, retry budget */
 void exchanges_free(struct exchanges *);
+void exchanges_give_back(struct exchanges *); /* the memory of those that are over */
 
 /* Scratch for fronts, valid until they return to the loop or call into another room. */
 struct head *exchanges_head(struct exchanges *); /* to read a request's head into */

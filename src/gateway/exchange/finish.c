@@ -59,10 +59,8 @@ struct exchanges *exchanges_new(struct worker *worker)
 	return all;
 }
 
-void exchanges_free(struct exchanges *all)
+void exchanges_give_back(struct exchanges *all)
 {
-	if (all == NULL)
-		return;
 	while (all->free != NULL) {
 		struct exchange *x = all->free;
 
@@ -75,6 +73,14 @@ void exchanges_free(struct exchanges *all)
 		free(all->held_free);
 		all->held_free = next;
 	}
+	all->free_n = all->held_free_n = 0;
+}
+
+void exchanges_free(struct exchanges *all)
+{
+	if (all == NULL)
+		return;
+	exchanges_give_back(all);
 	free(all->request);
 	free(all->own);
 	free(all->fields);

@@ -93,12 +93,16 @@ void handshake_wait_for(
 bool handshake_pause(
     struct handshake *hs, enum handshake_wait wait, void (*cancel)(void *arg), void *arg)
 {
+	struct sitectxs *tls = hs->worker->tls;
+
 	if (hs->cancelled || ASYNC_get_current_job() == NULL) {
 		cancel(arg);
 		return false;
 	}
 	wait_begin(hs, wait, cancel, arg);
 	counter_add(hs->worker->counters.fibres_open, 1);
+	if (++tls->fibres_used > tls->fibres_made)
+		tls->fibres_made = tls->fibres_used;
 	while (hs->wait == wait) {
 		ERR_clear_error(); /* a stale entry would make an error of the pause */
 		if (!ASYNC_pause_job()) {
@@ -106,6 +110,7 @@ bool handshake_pause(
 			wait_end(hs);
 		}
 	}
+	tls->fibres_used--;
 	counter_sub(hs->worker->counters.fibres_open, 1);
 	return true;
 }

@@ -33,5 +33,7 @@ void clientcert_free(const struct clientcert *);
 /* gateway/tls's part of a worker. sitectxs_new: certificates, SSL_CTX of each site, provider. NULL with log lines. */
 struct sitectxs *sitectxs_new(struct worker *);
 void sitectxs_free(struct sitectxs *);
+/* Frees the fibres of a rush that is over. false: there were few, or some handshake is on one. */
+bool sitectxs_give_back(struct sitectxs *);
 
 #endif

@@ -19,6 +19,8 @@
 
 #include "base/poison.h"
 
+enum { FIBRES_KEPT = 16 /* fewer are not worth the work of giving them back */ };
+
 #ifdef COUNTER_PROOF
 static void choose_fault(struct sitectxs *all)
 {
@@ -49,11 +51,11 @@ static void secrets_changed(void *arg)
 struct sitectxs *sitectxs_new(struct worker *w)
 {
 	struct sitectxs *all = calloc(1, sizeof(*all));
-	size_t fibres = (size_t)w->conf->limits.handshakes + FIBRES_RESERVE;
 
 	if (all == NULL)
 		return NULL;
 	all->worker = w;
+	all->fibres = (size_t)w->conf->limits.handshakes + FIBRES_RESERVE;
 	all->hash_key = hash_key_random();
 	TAILQ_INIT(&all->job_waiters);
 	signqueue_init(&all->signers, (size_t)w->conf->limits.handshakes);
@@ -69,7 +71,7 @@ struct sitectxs *sitectxs_new(struct worker *w)
 	all->aes_256_cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	all->at = calloc(w->conf->sites.n, sizeof(*all->at));
 	if (all->kit == NULL || all->aes_256_cbc == NULL || all->at == NULL ||
-	    !ASYNC_init_thread(fibres, 0)) {
+	    !ASYNC_init_thread(all->fibres, 0)) {
 		log_errorx("cannot prepare TLS: %s", ERR_reason_error_string(ERR_peek_error()));
 		goto fail;
 	}
@@ -88,6 +90,23 @@ struct sitectxs *sitectxs_new(struct worker *w)
 fail:
 	sitectxs_free(all);
 	return NULL;
+}
+
+/*
+ * libcrypto keeps each fibre that it ever made, with its stack of 32 KiB. Its thread's end and a new
+ * beginning is the only way to have them freed without a leak: ASYNC_cleanup_thread() leaves what
+ * it had registered for that end, once more each time.
+ */
+bool sitectxs_give_back(struct sitectxs *all)
+{
+	if (all->fibres_used > 0 || all->fibres_made < FIBRES_KEPT)
+		return false;
+	all->fibres_made = 0;
+	OPENSSL_thread_stop();
+	if (!ASYNC_init_thread(
+		all->fibres, 0)) /* the first handshake tries again, without the limit */
+		log_warnx("out of memory: cannot limit the handshakes that wait");
+	return true;
 }
 
 void sitectxs_free(struct sitectxs *all)

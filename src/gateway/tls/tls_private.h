@@ -133,6 +133,8 @@ struct sitectxs {
 	size_t storing; /* for a store */
 	struct storelimit *stores; /* by network of the client; NULL: no limit */
 	struct handshake_list job_waiters;
+	size_t fibres, fibres_used; /* that libcrypto may make; on which handshakes wait now */
+	size_t fibres_made; /* at least, since they were last given back */
 	uint8_t plain[SEAL_VALUE_MAX], sealed[SEAL_VALUE_MAX]; /* scratch; never across a pause */
 	int fault; /* COUNTER_PROOF: enum sitectx_fault */
 	const char *fault_key;
