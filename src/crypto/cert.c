@@ -99,18 +99,25 @@ const char *key_type_refusal(const EVP_PKEY *key)
 	return "the key is not RSA, P-256, P-384 or Ed25519: make a key of one of these types";
 }
 
+static int ski_of(const X509_PUBKEY *spki, uint8_t ski[static CERT_SKI_LEN])
+{
+	const unsigned char *bits;
+	int len;
+
+	if (!X509_PUBKEY_get0_param(NULL, &bits, &len, NULL, spki) || len <= 0)
+		return -1;
+	SHA1(bits, (size_t)len, ski);
+	return 0;
+}
+
 int key_ski(const EVP_PKEY *key, uint8_t ski[static CERT_SKI_LEN])
 {
 	X509_PUBKEY *spki = NULL;
-	const unsigned char *bits;
-	int len, rc = -1;
+	int rc = -1;
 
 	/* X509_PUBKEY_set takes no const key, but only reads it and holds a reference. */
-	if (X509_PUBKEY_set(&spki, (EVP_PKEY *)key) &&
-	    X509_PUBKEY_get0_param(NULL, &bits, &len, NULL, spki) && len > 0) {
-		SHA1(bits, (size_t)len, ski);
-		rc = 0;
-	}
+	if (X509_PUBKEY_set(&spki, (EVP_PKEY *)key))
+		rc = ski_of(spki, ski);
 	X509_PUBKEY_free(spki);
 	ERR_clear_error();
 	return rc;
@@ -376,7 +383,9 @@ struct cert_chain *cert_chain_parse(struct bytes pem, const char *name, char *wh
 	}
 	if (check_order(chain, name, why, size) == -1)
 		goto fail;
-	if (key_ski(key, chain->ski) == -1 || collect_names(chain) == -1)
+	/* From where it lies: to encode the key again would take longer than to read the file. */
+	if (ski_of(X509_get_X509_PUBKEY(chain->leaf), chain->ski) == -1 ||
+	    collect_names(chain) == -1)
 		goto fail;
 	ERR_clear_error();
 	return chain;
