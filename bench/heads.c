@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 	struct site_conf conf = { .name = name, .headers = HEADERS_FORWARDED };
 	struct site site = { .conf = &conf };
 	struct headers_facts facts = { .head = &head, .client = &client, .site = &site };
+	struct endpoint local;
 	struct bytes text;
 
 	if (argc != 3)
@@ -71,8 +72,9 @@ int main(int argc, char **argv)
 	text = bytes_str(find(argv[2]));
 	facts.peer = bytes_str("192.0.2.7");
 	facts.id = bytes_str(ID);
-	if (endpoint_of_ip(&client.local, "192.0.2.1", 8443) != 0)
+	if (endpoint_of_ip(&local, "192.0.2.1", 8443) != 0)
 		errx(2, "address");
+	client.local = endpoint_brief(&local);
 	for (long n = strtol(argv[1], NULL, 10); n > 0; n--) {
 		struct head_scan scan = { 0 };
 		struct headers_marks marks;
