@@ -18,6 +18,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 GROUPS = ("/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/memory")
 FILES = 65536  # descriptors: as many as may be had up to this
 POLL = 0.05  # seconds between two looks at what is waited for
+REST = 1.5  # seconds without a change: memory is at rest
 
 
 def read(path):
@@ -148,12 +149,13 @@ class Family:
         return total / TICK
 
     def memory_at_rest_kib(self, seconds=5):
-        """When it has not changed for some looks: allocators and the kernel give back what a load took after it."""
-        end, last, same = time.monotonic() + seconds, self.memory_kib(), 0
-        while same < 4 and time.monotonic() < end:
+        """When it has not changed for REST: fronts and the kernel give back what a load took some time after it."""
+        end, last, since = time.monotonic() + seconds, self.memory_kib(), time.monotonic()
+        while time.monotonic() < min(since + REST, end):
             time.sleep(POLL)
             now = self.memory_kib()
-            same, last = (same + 1 if now == last else 0), now
+            if now != last:
+                last, since = now, time.monotonic()
         return last
 
     def memory_kib(self):
