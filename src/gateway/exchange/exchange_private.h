@@ -75,8 +75,7 @@ struct exchange {
 	bool close; /* the client's connection ends with this answer */
 	uint64_t answer_len; /* of its body, so far */
 	uint64_t head_ms; /* its head was there; 0: not yet */
-	const char *
-	    peer; /* the client's address, as far as it is known; the client's peer_text, or real */
+	const char *peer; /* the client's address, as far as it is known: its peer_text, or real */
 	const char *server; /* of the last try, as configured; NULL: none */
 
 	uint8_t *held; /* exchanges' held_max, from the free ones; NULL: nothing held */

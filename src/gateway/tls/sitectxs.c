@@ -103,8 +103,8 @@ bool sitectxs_give_back(struct sitectxs *all)
 		return false;
 	all->fibres_made = 0;
 	OPENSSL_thread_stop();
-	if (!ASYNC_init_thread(
-		all->fibres, 0)) /* the first handshake tries again, without the limit */
+	/* If it fails the first handshake tries again, without the limit. */
+	if (!ASYNC_init_thread(all->fibres, 0))
 		log_warnx("out of memory: cannot limit the handshakes that wait");
 	return true;
 }
