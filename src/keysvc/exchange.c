@@ -97,7 +97,7 @@ void exchange_free(struct exchange *x)
 			ask_cancel(x->at[i].ask);
 		peers_free(x->at[i].peers);
 	}
-	loop_later_cancel(x->loop, &x->over);
+	loop_later_cancel(&x->over);
 	free(x->at);
 	free(x);
 }

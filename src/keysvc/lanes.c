@@ -317,7 +317,7 @@ static void stop_lane(struct lane_state *lane)
 	pthread_mutex_unlock(&lane->mutex);
 	for (unsigned i = 0; i < lane->threads_n; i++)
 		pthread_join(lane->threads[i].id, NULL);
-	loop_later_cancel(lane->lanes->loop, &lane->later);
+	loop_later_cancel(&lane->later);
 	if (lane->scratch != NULL)
 		lane->lanes->params.scratch_free(lane->scratch);
 	while ((job = queue_pop(&lane->queue)) != NULL) {

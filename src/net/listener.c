@@ -26,7 +26,7 @@ struct listener {
 	void *arg;
 	struct deadline rest; /* no descriptors left: accepting again would only spin */
 	bool paused, dead;
-	struct later gone;
+	struct later turn; /* to accept, and once it is freed: its end */
 };
 
 static void arm(struct listener *l)
@@ -69,12 +69,10 @@ static int accept_failed(struct listener *l, int err)
 	}
 }
 
-static void ready_cb(evutil_socket_t sock, short what, void *arg)
+static void turn_cb(struct later *later)
 {
-	struct listener *l = arg;
+	struct listener *l = CONTAINER_OF(later, struct listener, turn);
 
-	(void)sock;
-	(void)what;
 	for (int i = 0; i < LISTENER_BATCH && !l->dead && !l->paused; i++) {
 		struct endpoint peer = { .len = sizeof peer.addr };
 		int fd = accept4(
@@ -85,6 +83,16 @@ static void ready_cb(evutil_socket_t sock, short what, void *arg)
 		else if (!accept_failed(l, errno))
 			break;
 	}
+}
+
+/* Those that were accepted before are served first. */
+static void ready_cb(evutil_socket_t sock, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)sock;
+	(void)what;
+	loop_ready(l->loop, &l->turn, turn_cb);
 }
 
 struct listener *listener_new(struct loop *loop, int fd,
@@ -141,7 +149,7 @@ const struct endpoint *listener_local(const struct listener *l)
 
 static void gone_cb(struct later *later)
 {
-	struct listener *l = CONTAINER_OF(later, struct listener, gone);
+	struct listener *l = CONTAINER_OF(later, struct listener, turn);
 
 	event_free(l->event);
 	free(l);
@@ -155,7 +163,8 @@ void listener_free(struct listener *l)
 	event_del(l->event);
 	close(l->fd);
 	l->dead = true;
-	loop_later(l->loop, &l->gone, gone_cb);
+	loop_later_cancel(&l->turn);
+	loop_later(l->loop, &l->turn, gone_cb);
 }
 
 int listener_bind(const struct endpoint *at, bool reuseport)

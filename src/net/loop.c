@@ -1,7 +1,8 @@
 /*
- * loop.c: one turn = poll, callbacks, deadlines, what was put off with loop_later, then the output
- * that streams have gathered meanwhile. The wheel's next deadline becomes the poll's timeout through a
- * single libevent timer, which is moved only when it has to fire earlier.
+ * loop.c: one turn = poll, callbacks, the first of those that are ready, deadlines, what was put off
+ * with loop_later, then the output that streams have gathered meanwhile. The wheel's next deadline
+ * becomes the poll's timeout through a single libevent timer, which is moved only when it has to fire
+ * earlier.
  */
 #include "net/loop.h"
 
@@ -16,6 +17,13 @@
 
 #include "base/poison.h"
 
+/* First in, first out. The last is always `end`, so that to take one out it need not be known of which
+ * queue it is. */
+struct queue {
+	LIST_HEAD(, later) all;
+	struct later end;
+};
+
 struct loop {
 	struct event_base *base;
 	struct event *alarm; /* fires at or before the wheel's next deadline */
@@ -23,7 +31,9 @@ struct loop {
 	struct wheel wheel; /* its time: the clock's ms less lost_ms */
 	uint64_t lost_ms;
 	struct bucket grace; /* ms that may be lost yet */
-	TAILQ_HEAD(laters, later) laters;
+	struct queue laters, ready;
+	struct later turn_end; /* among the laters: what comes behind is the next turn's */
+	struct later due; /* among the ready: deadlines that have passed */
 	uint64_t now; /* ns; 0: not read in this turn */
 	bool turning; /* within a turn */
 	time_t wall; /* 0: not read in this turn */
@@ -38,6 +48,30 @@ static void alarm_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	loop->alarm_ms = UINT64_MAX;
+}
+
+static void queue_init(struct queue *queue)
+{
+	LIST_INIT(&queue->all);
+	LIST_INSERT_HEAD(&queue->all, &queue->end, link);
+}
+
+static bool queue_is_empty(const struct queue *queue)
+{
+	return LIST_FIRST(&queue->all) == &queue->end;
+}
+
+static void enqueue(struct queue *queue, struct later *later, void (*run)(struct later *))
+{
+	later->run = run;
+	if (!loop_later_is_queued(later))
+		LIST_INSERT_BEFORE(&queue->end, later, link);
+}
+
+static void unqueue(struct later *later)
+{
+	LIST_REMOVE(later, link);
+	later->link.le_prev = NULL;
 }
 
 struct loop *loop_new(void)
@@ -57,7 +91,8 @@ struct loop *loop_new(void)
 	if (loop->alarm == NULL)
 		goto fail;
 	loop->alarm_ms = UINT64_MAX;
-	TAILQ_INIT(&loop->laters);
+	queue_init(&loop->laters);
+	queue_init(&loop->ready);
 	wheel_init(&loop->wheel, loop_now_ms(loop));
 	bucket_init(&loop->grace, LOOP_GRACE_RATE, LOOP_GRACE_MS, loop_now_ms(loop));
 	event_config_free(config);
@@ -137,42 +172,43 @@ time_t loop_wall(struct loop *loop)
 
 void loop_later(struct loop *loop, struct later *later, void (*run)(struct later *))
 {
-	later->run = run;
-	if (!loop_later_is_queued(later))
-		TAILQ_INSERT_TAIL(&loop->laters, later, link);
+	enqueue(&loop->laters, later, run);
 }
 
-static void unqueue(struct loop *loop, struct later *later)
+void loop_ready(struct loop *loop, struct later *later, void (*run)(struct later *))
 {
-	TAILQ_REMOVE(&loop->laters, later, link);
-	later->link.tqe_prev = NULL;
+	enqueue(&loop->ready, later, run);
 }
 
-void loop_later_cancel(struct loop *loop, struct later *later)
+void loop_later_cancel(struct later *later)
 {
 	if (loop_later_is_queued(later))
-		unqueue(loop, later);
+		unqueue(later);
 }
 
 bool loop_later_is_queued(const struct later *later)
 {
-	return later->link.tqe_prev != NULL;
+	return later->link.le_prev != NULL;
 }
 
-/* Runs what was queued before now; each is unlinked first, so it may queue itself again, cancel
- * others, or free its object. A mark tells where this turn's end is. */
+/* Each is unlinked first, so it may queue itself again, cancel others, or free its object. */
+static void run_first(struct queue *queue)
+{
+	struct later *later = LIST_FIRST(&queue->all);
+
+	unqueue(later);
+	later->run(later);
+}
+
+/* Runs what was queued before now. */
 static void run_laters(struct loop *loop)
 {
-	struct later mark, *later;
-
-	if (TAILQ_EMPTY(&loop->laters))
+	if (queue_is_empty(&loop->laters))
 		return;
-	TAILQ_INSERT_TAIL(&loop->laters, &mark, link); /* cppcheck-suppress autoVariables */
-	while ((later = TAILQ_FIRST(&loop->laters)) != &mark) {
-		unqueue(loop, later);
-		later->run(later);
-	}
-	unqueue(loop, &mark);
+	enqueue(&loop->laters, &loop->turn_end, NULL);
+	while (LIST_FIRST(&loop->laters.all) != &loop->turn_end)
+		run_first(&loop->laters);
+	unqueue(&loop->turn_end);
 }
 
 static void entry_passed(struct wheel_entry *entry, void *arg)
@@ -181,6 +217,22 @@ static void entry_passed(struct wheel_entry *entry, void *arg)
 
 	(void)arg;
 	deadline->passed(deadline);
+}
+
+static void pass_deadlines(struct later *later)
+{
+	struct loop *loop = CONTAINER_OF(later, struct loop, due);
+
+	wheel_advance(&loop->wheel, wheel_now(loop), entry_passed, loop);
+}
+
+/* Up to the deadlines at most: what is queued behind them is the next turn's, so who has much to do gets
+ * one turn as all others do. */
+static void run_ready(struct loop *loop)
+{
+	loop_ready(loop, &loop->due, pass_deadlines);
+	for (int i = 0; i < LOOP_READY_MAX && loop_later_is_queued(&loop->due); i++)
+		run_first(&loop->ready);
 }
 
 void deadline_set(
@@ -226,7 +278,8 @@ static void set_alarm(struct loop *loop)
 /* Something is to be done after the callbacks, whatever the poll brings. */
 static bool work_waits(const struct loop *loop)
 {
-	return !TAILQ_EMPTY(&loop->laters) || (loop->iobufs != NULL && loop->iobufs->owner != NULL);
+	return !queue_is_empty(&loop->ready) || !queue_is_empty(&loop->laters) ||
+	       (loop->iobufs != NULL && loop->iobufs->owner != NULL);
 }
 
 int loop_turn(struct loop *loop)
@@ -240,7 +293,7 @@ int loop_turn(struct loop *loop)
 	loop->wall = 0;
 	if (event_base_loop(loop->base, EVLOOP_ONCE | (work_waits(loop) ? EVLOOP_NONBLOCK : 0)) < 0)
 		return -1;
-	wheel_advance(&loop->wheel, wheel_now(loop), entry_passed, loop);
+	run_ready(loop);
 	run_laters(loop);
 	if (loop->iobufs != NULL && loop->iobufs->owner != NULL)
 		stream_flush_all(loop->iobufs->owner);
@@ -267,7 +320,7 @@ void loop_free(struct loop *loop)
 	if (loop == NULL)
 		return;
 	/* What was put off is mostly memory to be freed; it may put off more, but not without end. */
-	for (int i = 0; i < 16 && !TAILQ_EMPTY(&loop->laters); i++)
+	for (int i = 0; i < 16 && !queue_is_empty(&loop->laters); i++)
 		run_laters(loop);
 	event_free(loop->alarm);
 	event_base_free(loop->base);

@@ -19,7 +19,7 @@ struct iobufs;
 struct loop;
 
 struct later {
-	TAILQ_ENTRY(later) link; /* tqe_prev is NULL: not queued */
+	LIST_ENTRY(later) link; /* le_prev is NULL: not queued */
 	void (*run)(struct later *);
 };
 
@@ -44,7 +44,15 @@ time_t loop_wall(struct loop *); /* unix seconds; the same for a whole turn */
 /* Runs it after the turn's callbacks; queued twice runs once. What is queued by a later runs one
  * turn further on, after a poll that does not wait. The run function may free its object. */
 void loop_later(struct loop *, struct later *, void (*run)(struct later *));
-void loop_later_cancel(struct loop *, struct later *);
+/*
+ * The same for the work of one peer among many: first come, first served, and LOOP_READY_MAX of them a
+ * turn; the others wait while what the first began is carried on. A processor's caches hold what so
+ * many need between a request and its answer, and not that of thousands. A deadline that passes
+ * meanwhile waits for those that were ready before it.
+ */
+enum { LOOP_READY_MAX = 64 };
+void loop_ready(struct loop *, struct later *, void (*run)(struct later *));
+void loop_later_cancel(struct later *); /* of either kind */
 bool loop_later_is_queued(const struct later *);
 
 /*

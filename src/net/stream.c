@@ -34,7 +34,7 @@ void stream_fail(struct stream *s, enum reason why)
 	/* An alert, or the answer before the error, may still lie in the shared buffer. */
 	if (s->bufs->owner == s)
 		stream_flush_all(s);
-	loop_later_cancel(s->loop, &s->turn);
+	loop_later_cancel(&s->turn);
 	s->failure = why;
 	s->events->closed(s->arg, why);
 }
@@ -65,6 +65,15 @@ static void connected(struct stream *s)
 	s->events->opened(s->arg);
 }
 
+/* Who was accepted waits among all who ask for something; who was connected to brings what was asked for. */
+static void go_on(struct stream *s)
+{
+	if (s->accepted)
+		loop_ready(s->loop, &s->turn, turn_cb);
+	else
+		stream_again(s);
+}
+
 /* What the flags allow now. One read a turn: others get theirs, then this one goes on. */
 static void work(struct stream *s)
 {
@@ -82,7 +91,7 @@ static void work(struct stream *s)
 		stream_read(s);
 	}
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
-		stream_again(s);
+		go_on(s);
 }
 
 static void event_cb(evutil_socket_t fd, short what, void *arg)
@@ -96,7 +105,9 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 		s->hangup = true;
 	if (what & EV_WRITE)
 		s->writable = true;
-	if (s->failure == REASON_NONE)
+	if (s->accepted)
+		go_on(s);
+	else if (s->failure == REASON_NONE)
 		work(s);
 }
 
@@ -185,6 +196,7 @@ struct stream *stream_accept(
 	/* Its first edge comes from the registration, so even this state is reached in a later turn. */
 	s->state = ssl != NULL ? STREAM_HANDSHAKE : STREAM_OPEN;
 	s->writable = true;
+	s->accepted = true;
 	if (ssl != NULL && !SSL_is_server(ssl)) /* the side that speaks first */
 		stream_wake(s);
 	return s;
@@ -264,7 +276,7 @@ void stream_close(struct stream *s)
 	event_del(&s->event);
 	close(s->fd);
 	s->fd = -1;
-	loop_later_cancel(s->loop, &s->turn);
+	loop_later_cancel(&s->turn);
 	loop_later(s->loop, &s->turn, gone_cb);
 }
 

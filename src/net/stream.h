@@ -2,7 +2,8 @@
  * stream.h: the bytes of one descriptor, plain or TLS, for all its users: client, back-end, key and
  * cache service. Edge-triggered: one epoll_ctl when it opens and one when it closes; reads and
  * writes until the kernel says it has no more. Output is gathered and sent at the end of the turn,
- * so a head and the body that follows it make one record and one write.
+ * so a head and the body that follows it make one record and one write. What an accepted stream has
+ * to be read waits for its turn among all those (loop_ready); what was asked for elsewhere does not.
  *
  * Ownership: the stream owns fd and SSL. No callback follows stream_close(); the memory goes after
  * the turn. Any callback may close the stream.

@@ -22,6 +22,7 @@ struct stream {
 	int fd;
 	enum stream_state state;
 	enum reason failure; /* met in a call of the user's: told in the next turn */
+	bool accepted; /* by a listener, not connected */
 	bool readable; /* the kernel may have more; cleared by a short read */
 	bool expected; /* readable is a guess of the user's */
 	bool hangup; /* a FIN is there: read on until it shows */

@@ -483,7 +483,7 @@ static void side_clear(struct side *s)
 		return;
 	deadline_clear(s->admin->loop, &s->rest);
 	deadline_clear(s->admin->loop, &s->sweep);
-	loop_later_cancel(s->admin->loop, &s->soon);
+	loop_later_cancel(&s->soon);
 	evhttp_free(s->http); /* with its listeners and connections */
 	for (c = s->first; c != NULL; c = next) {
 		next = c->next;

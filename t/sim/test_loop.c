@@ -30,9 +30,20 @@ struct put_off {
 	bool frees;
 };
 
+struct ready {
+	struct later later;
+	struct loop *loop;
+	int *runs;
+	bool for_ever;
+};
+
+enum { CROWD = 2 * LOOP_READY_MAX + 8 }; /* two turns and some */
+
 struct bed {
 	struct loop *loop;
 	char order[64];
+	struct ready crowd[CROWD];
+	int runs[CROWD];
 };
 
 static int setup(void **state)
@@ -67,7 +78,7 @@ static void put_off_run(struct later *later)
 	if (p->queues != NULL)
 		loop_later(p->loop, &p->queues->later, put_off_run);
 	if (p->cancels != NULL)
-		loop_later_cancel(p->loop, &p->cancels->later);
+		loop_later_cancel(&p->cancels->later);
 	if (p->again-- > 0)
 		loop_later(p->loop, &p->later, put_off_run);
 	if (p->frees)
@@ -136,8 +147,8 @@ static void a_cancelled_later_never_runs(void **state)
 			put_off_init(bed, &p[k], (char)('a' + k));
 		for (int k = 0; k < 3; k++)
 			loop_later(bed->loop, &p[k].later, put_off_run);
-		loop_later_cancel(bed->loop, &p[i].later);
-		loop_later_cancel(bed->loop, &p[i].later);
+		loop_later_cancel(&p[i].later);
+		loop_later_cancel(&p[i].later);
 		loop_later(bed->loop, &p[3].later, put_off_run);
 		loop_turn(bed->loop);
 		strlcpy(whole, want[i], sizeof whole);
@@ -205,6 +216,119 @@ static void a_turn_does_not_wait_while_something_is_put_off(void **state)
 	assert_string_equal(bed->order, "a");
 	assert_true(sim_now_ns() - start < 30ull * 1000000000);
 	deadline_clear(bed->loop, &far);
+}
+
+/* ---- ready */
+
+static void ready_run(struct later *later)
+{
+	struct ready *r = CONTAINER_OF(later, struct ready, later);
+
+	++*r->runs;
+	if (r->for_ever)
+		loop_ready(r->loop, &r->later, ready_run);
+}
+
+static void so_many_are_served_in_a_turn_and_the_rest_in_the_next(void **state)
+{
+	struct bed *bed = *state;
+	struct ready *r = bed->crowd;
+	uint64_t start = sim_now_ns();
+	struct deadline far = { 0 };
+
+	deadline_set(bed->loop, &far, 60000, never_passes);
+	for (int i = 0; i < CROWD; i++) {
+		r[i] = (struct ready){ .loop = bed->loop, .runs = &bed->runs[i] };
+		loop_ready(bed->loop, &r[i].later, ready_run);
+		loop_ready(bed->loop, &r[i].later, ready_run); /* is queued already */
+	}
+	for (int turn = 1; turn <= 3; turn++) {
+		loop_turn(bed->loop);
+		for (int i = 0; i < CROWD; i++)
+			assert_int_equal(bed->runs[i], i < turn * LOOP_READY_MAX);
+	}
+	assert_true(sim_now_ns() - start < 30ull * 1000000000); /* none of them waited */
+	deadline_clear(bed->loop, &far);
+}
+
+static void who_is_ready_again_waits_for_the_next_turn(void **state)
+{
+	struct bed *bed = *state;
+	struct ready a = { .loop = bed->loop, .for_ever = true }, b = { .loop = bed->loop };
+	int as = 0, bs = 0;
+
+	a.runs = &as;
+	b.runs = &bs;
+	loop_ready(bed->loop, &a.later, ready_run);
+	loop_ready(bed->loop, &b.later, ready_run);
+	loop_turn(bed->loop);
+	assert_int_equal(as, 1);
+	assert_int_equal(bs, 1);
+	loop_turn(bed->loop);
+	assert_int_equal(as, 2);
+	loop_later_cancel(&a.later);
+	loop_later(bed->loop, &b.later, ready_run); /* a turn that does not wait */
+	loop_turn(bed->loop);
+	assert_int_equal(as, 2);
+	assert_int_equal(bs, 2);
+}
+
+static void what_is_put_off_waits_for_none_of_the_ready(void **state)
+{
+	struct bed *bed = *state;
+	struct ready *r = bed->crowd;
+	struct put_off a;
+	int runs = 0;
+
+	put_off_init(bed, &a, 'a');
+	for (int i = 0; i < CROWD; i++) {
+		r[i] = (struct ready){ .loop = bed->loop, .runs = &runs };
+		loop_ready(bed->loop, &r[i].later, ready_run);
+	}
+	loop_later(bed->loop, &a.later, put_off_run);
+	loop_turn(bed->loop);
+	assert_int_equal(runs, LOOP_READY_MAX);
+	assert_string_equal(bed->order, "a");
+	loop_turn(bed->loop);
+}
+
+struct pass {
+	struct deadline deadline;
+	const int *runs;
+	int seen; /* runs when it passed; -1: has not */
+};
+
+static void pass_notes(struct deadline *deadline)
+{
+	struct pass *p = CONTAINER_OF(deadline, struct pass, deadline);
+
+	p->seen = *p->runs;
+}
+
+/* What came in time is looked at before it is too late. */
+static void a_deadline_waits_for_those_that_were_ready_before(void **state)
+{
+	struct bed *bed = *state;
+	struct ready *r = bed->crowd, busy = { .loop = bed->loop, .for_ever = true };
+	int runs = 0, others = 0;
+	struct pass p = { .runs = &runs, .seen = -1 };
+
+	deadline_set(bed->loop, &p.deadline, 1, pass_notes);
+	for (int i = 0; i < CROWD; i++) {
+		r[i] = (struct ready){ .loop = bed->loop, .runs = &runs };
+		loop_ready(bed->loop, &r[i].later, ready_run);
+	}
+	busy.runs = &others;
+	loop_ready(bed->loop, &busy.later, ready_run);
+	sim_stand_still(5);
+	loop_turn(bed->loop);
+	loop_turn(bed->loop);
+	assert_int_equal(p.seen, -1);
+	/* One that is always ready does not hinder it. */
+	sim_until(bed->loop, p.seen >= 0);
+	assert_int_equal(p.seen, CROWD);
+	assert_true(others >= 1);
+	loop_later_cancel(&busy.later);
 }
 
 static void freeing_the_loop_runs_what_is_put_off_but_not_for_ever(void **state)
@@ -355,6 +479,10 @@ int main(void)
 		LOOP_TEST(a_later_may_cancel_the_next_and_free_itself),
 		LOOP_TEST(the_last_of_a_turn_may_be_cancelled_by_the_first),
 		LOOP_TEST(a_turn_does_not_wait_while_something_is_put_off),
+		LOOP_TEST(so_many_are_served_in_a_turn_and_the_rest_in_the_next),
+		LOOP_TEST(who_is_ready_again_waits_for_the_next_turn),
+		LOOP_TEST(what_is_put_off_waits_for_none_of_the_ready),
+		LOOP_TEST(a_deadline_waits_for_those_that_were_ready_before),
 		LOOP_TEST(freeing_the_loop_runs_what_is_put_off_but_not_for_ever),
 		LOOP_TEST(the_clock_is_the_same_for_a_whole_turn_and_then_goes_on),
 		LOOP_TEST(stopping_ends_the_run_after_the_turn_and_it_can_run_again),

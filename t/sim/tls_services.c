@@ -217,7 +217,7 @@ void keyclient_cancel(struct keyclient_ask *a)
 {
 	if (loop_later_is_queued(&a->later)) {
 		a->client->bed->laters--;
-		loop_later_cancel(a->client->bed->worker.loop, &a->later);
+		loop_later_cancel(&a->later);
 	}
 	unlink_key_ask(a);
 	free(a);
@@ -382,7 +382,7 @@ void sessioncache_cancel(struct sessioncache_ask *a)
 {
 	if (loop_later_is_queued(&a->later)) {
 		a->cache->bed->laters--;
-		loop_later_cancel(a->cache->bed->worker.loop, &a->later);
+		loop_later_cancel(&a->later);
 	}
 	unlink_cache_ask(a);
 	free(a->value);

@@ -457,7 +457,7 @@ void secrets_free(struct secrets *s)
 		keyclient_cancel(s->ids_ask);
 	deadline_clear(s->loop, &s->poll);
 	deadline_clear(s->loop, &s->turn);
-	loop_later_cancel(s->loop, &s->tell_ready);
+	loop_later_cancel(&s->tell_ready);
 	if (s->incoming != NULL)
 		epoch_set_clear(s->incoming);
 	ownsecrets_free(s->own);

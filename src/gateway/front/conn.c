@@ -124,7 +124,7 @@ void conns_free(struct conns *conns)
 	conns->drained = NULL;
 	while ((c = TAILQ_FIRST(&conns->all)) != NULL)
 		conn_close(c, REASON_DRAIN);
-	loop_later_cancel(conns->worker->loop, &conns->drained_later);
+	loop_later_cancel(&conns->drained_later);
 	clients_free(conns->clients);
 	free(conns);
 }
@@ -164,7 +164,7 @@ void conn_close(struct conn *c, enum reason why)
 	conn_idle(c, false);
 	c->closed = true;
 	deadline_clear(w->loop, &c->deadline);
-	loop_later_cancel(w->loop, &c->glitch);
+	loop_later_cancel(&c->glitch);
 	if (c->handshake != NULL) {
 		struct endpoint peer = endpoint_whole(&c->client.peer);
 		char text[ENDPOINT_TEXT_MAX];

@@ -32,7 +32,7 @@ void feed_clear(struct feed *f)
 	f->plan = NULL;
 	f->sent = f->answered = 0;
 	if (f->loop != NULL)
-		loop_later_cancel(f->loop, &f->done);
+		loop_later_cancel(&f->done);
 }
 
 /* What was read is handed on to the callback's time, so that it may begin another pass. */

@@ -195,7 +195,7 @@ void resolver_free(struct resolver *r)
 	r->freeing = 1;
 	while ((q = LIST_FIRST(&r->answered)) != NULL) {
 		LIST_REMOVE(q, link);
-		loop_later_cancel(r->loop, &q->told);
+		loop_later_cancel(&q->told);
 		free(q->host);
 		free(q);
 	}

@@ -75,7 +75,7 @@ static void cancel(struct origin *origin, enum reason reason)
 	struct origin_answer *a = CONTAINER_OF(origin, struct origin_answer, origin);
 
 	(void)reason;
-	loop_later_cancel(a->loop, &a->later);
+	loop_later_cancel(&a->later);
 	a->origin.events = NULL;
 }
 

@@ -243,7 +243,7 @@ static void cancel(struct origin *origin, enum reason reason)
 	struct origin_file *f = CONTAINER_OF(origin, struct origin_file, origin);
 
 	(void)reason;
-	loop_later_cancel(loop_of(f), &f->later);
+	loop_later_cancel(&f->later);
 	file_close(f);
 	f->origin.events = NULL;
 }

@@ -54,7 +54,7 @@ void pools_free(struct pools *pools)
 	for (size_t i = 0; i < pools->n; i++) {
 		for (size_t k = 0; k < pools->at[i].servers_n; k++)
 			server_clear(&pools->at[i].servers[k]);
-		loop_later_cancel(pools->worker->loop, &pools->at[i].wake);
+		loop_later_cancel(&pools->at[i].wake);
 		free(pools->at[i].servers);
 	}
 	free(pools->at);

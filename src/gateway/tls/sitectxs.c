@@ -114,7 +114,7 @@ void sitectxs_free(struct sitectxs *all)
 	if (all == NULL)
 		return;
 	secrets_on_change(all->worker->secrets, NULL, NULL);
-	loop_later_cancel(all->worker->loop, &all->signers_later);
+	loop_later_cancel(&all->signers_later);
 	for (size_t i = 0; i < all->n; i++)
 		sitectx_clear(&all->at[i]);
 	free(all->at);
