@@ -120,6 +120,7 @@ def test_the_time_in_line(bed, ctx):
         a.send(http1.request("GET", "/first"))
         wait.until(lambda: back.seen, 5, "the first at the back-end")
         b.send(http1.request("GET", "/second"))
+        wait.until(lambda: gw.counter("sslgw_requests_open") == 2, 5, "the second has come")
         wait.holds(lambda: len(back.seen) == 1, 0.3, "the second waits in line")
         hold.set()
         assert a.reader.answer("GET").status == b.reader.answer("GET").status == 200

@@ -15,7 +15,8 @@ def test_connections_of_one_address(bed, ctx):
     held = [client.Client(gw.port, ctx(), source="127.0.5.1") for _ in range(3)]
     with pytest.raises((ssl.SSLError, ConnectionError)):
         client.Client(gw.port, ctx(), source="127.0.5.1")
-    assert gw.counter("sslgw_ended_total_client_limit") == 1
+    # It is counted after its descriptor is closed.
+    wait.until(lambda: gw.counter("sslgw_ended_total_client_limit") == 1, 5, "it is counted")
     with client.Client(gw.port, ctx(), source="127.0.5.2") as other:
         assert other.get("/").status == 200
     held.pop().close()
@@ -41,7 +42,7 @@ def test_handshakes_a_second_of_one_address(bed, ctx):
         except (ssl.SSLError, ConnectionError):
             refused += 1
     assert 1 <= refused <= 8
-    assert gw.counter("sslgw_ended_total_client_rate") == refused
+    wait.until(lambda: gw.counter("sslgw_ended_total_client_rate") == refused, 5, "all are counted")
     with client.Client(gw.port, ctx(), source="127.0.5.4") as other:
         assert other.get("/").status == 200
 
@@ -77,7 +78,7 @@ def test_a_body_has_to_come_at_some_rate(bed, ctx):
         finally:
             stop.set()
             t.join()
-    assert gw.counter("sslgw_ended_total_body_rate") == 1
+    wait.until(lambda: gw.counter("sslgw_ended_total_body_rate") == 1, 5, "it is counted")
 
 
 def test_slow_and_stopped_clients_cost_no_back_end_connection(bed, ctx):

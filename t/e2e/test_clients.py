@@ -156,8 +156,12 @@ def test_curl(gw):
 
 @pytest.mark.parametrize("version,by", [("1.2", "cache"), ("1.3", "ticket")])  # before 1.3 curl takes no tickets
 def test_curl_resumes(gw, version, by):
-    curl(gw, "--tls-max", version, "-H", "Connection: close", url(gw, "/kept/0"), "--next", "--cacert", gw.ca, "--tls-max", version,
-         "--silent", url(gw, "/resumed"))
+    def visit():
+        gw.lines_at = len(gw.access())
+        curl(gw, "--tls-max", version, "-H", "Connection: close", url(gw, "/kept/0"), "--next", "--cacert", gw.ca, "--tls-max", version,
+             "--silent", url(gw, "/resumed"))
+        return lines(gw, "/kept") and lines(gw, "/resumed")[0]["resumed"] != "no"
+    assert client.resumes(visit, 3 if by == "cache" else 1)
     resumed(gw, by)
     assert lines(gw, "/resumed")[0]["tls_version"] == f"TLSv{version}"
 
@@ -279,7 +283,7 @@ def test_chromium(gw, bed):
     assert {x["tls_version"] for x in told} == {"TLSv1.3"} and {x["protocol"] for x in told} == {"HTTP/1.1"}
     tunnel = lines(gw, "/chat")[0]
     assert tunnel["status"] == 101 and "reason" not in tunnel  # it ends as browsers end one: no accident
-    assert any(x["resumed"] == "ticket" for x in lines(gw, "/")), "a browser's further connections resume its session"
+    wait.until(lambda: any(x["resumed"] == "ticket" for x in lines(gw, "/")), 5, "a browser's further connections resume its session")
 
 
 def test_each_of_them_looks_whom_it_talks_to(gw):

@@ -1,6 +1,7 @@
 """sslgw -t with wrong configurations: file, line, what, and how to mend it; exit status 1; within a second."""
 import os
 import re
+import resource
 import subprocess
 import time
 
@@ -95,16 +96,23 @@ def filled(text, words):
     return text
 
 
+def cpu_s():
+    """Of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def check(build, path, *more):
-    began = time.monotonic()
+    """(exit status, what it says, (seconds of CPU, seconds))"""
+    began, used = time.monotonic(), cpu_s()
     got = subprocess.run([f"{build}/sslgw", "-t", "-c", path, *more], capture_output=True, text=True, errors="replace",
                          timeout=20, check=False)
-    return got.returncode, got.stdout + got.stderr, time.monotonic() - began
+    return got.returncode, got.stdout + got.stderr, (cpu_s() - used, time.monotonic() - began)
 
 
 def test_a_good_one_passes(build, tmp_path, words):
     path = pki_module.write(f"{tmp_path}/gateway.conf", filled(GOOD, words).encode())
-    status, text, seconds = check(build, path)
+    status, text, _ = check(build, path)
     assert status == 0, text
 
 
@@ -114,14 +122,15 @@ def test_a_wrong_one_is_told_with_file_line_and_mend(build, tmp_path, words, nam
     text = old.sub(new, GOOD) if isinstance(old, re.Pattern) else GOOD.replace(old, new, 1)
     assert text != GOOD
     path = pki_module.write(f"{tmp_path}/gateway.conf", filled(text, words).encode())
-    status, told, seconds = check(build, path)
+    status, told, (cpu, seconds) = check(build, path)
     assert status == 1, f"exit status {status}: {told}"
     lines = line if isinstance(line, tuple) else (line,)
     assert any(f"{path}:{n}:" in told for n in lines), f"not at line {line}: {told}"
     assert re.search(filled(says, words), told), told
     assert len(told.strip().split("\n")) <= 6, f"more than a few lines: {told}"
     if not os.environ.get("SSLGW_SLOW"):
-        assert seconds < (1 if "asan" not in build else 5), f"took {seconds:.2f} s"
+        # What it takes by itself; and it waits for nobody, though others may have the CPU meanwhile.
+        assert cpu < (1 if "asan" not in build else 5) and seconds < 10, f"took {cpu:.2f} s of CPU, {seconds:.2f} s"
 
 
 def test_all_errors_of_a_file_at_once(build, tmp_path, words):

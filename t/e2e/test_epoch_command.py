@@ -44,11 +44,12 @@ def ruling(epoch, part):
     return [g["id"] for g in shown(epoch, part)["generations"] if g["state"] == "rules"]
 
 
-KINDS = {"1.2 ticket": ("1.2", True, "localhost"), "1.2 id": ("1.2", False, "ids.localhost"), "1.3": ("1.3", True, "localhost")}
+IDS = {f"1.2 id {n}": ("1.2", False, "ids.localhost") for n in range(4)}
+KINDS = {"1.2 ticket": ("1.2", True, "localhost"), "1.3": ("1.3", True, "localhost"), **IDS}
 
 
 class Visitors:
-    """A session of each kind; each visit goes to the other gateway than the last."""
+    """A session of each kind, some of those by id; each visit goes to the other gateway than the last."""
 
     def __init__(self, farm, ctx):
         self.ports, self.ctx, self.sessions, self.at = [g.port for g in farm.gateways], ctx, {}, 0
@@ -65,7 +66,9 @@ class Visitors:
         return resumed
 
     def go_on(self):
-        return all(all(self.visit().values()) for _ in self.ports)
+        """At both gateways. A cache has 100 ms to answer, and may miss one session."""
+        missed = [{kind for kind, resumed in self.visit().items() if not resumed} for _ in self.ports]
+        return all(len(kinds) <= 1 and kinds <= set(IDS) for kinds in missed)
 
 
 def agreed(farm, epoch):

@@ -142,11 +142,11 @@ def test_plain_http_is_told_or_closed_and_never_forwarded(gw, shared, data):
                                   b"\x16\3\1\0\0", b"\x14\3\3\0\1\1", b"\x15\3\3\0\2\2\x28", b"\x17\3\3\0\5hello", b"*1\r\n$4\r\nPING\r\n"], ids=repr)
 def test_other_bytes_end_by_the_handshakes_deadline(gw, data):
     began = time.monotonic()
-    with Raw(gw.port, timeout=6) as c:
+    with Raw(gw.port, timeout=8) as c:
         if data:
             c.send(data)
         assert c.closed(), "still open"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6
 
 
 def test_floods_of_empty_records_end(gw):
@@ -342,8 +342,8 @@ def test_handshakes_abandoned_at_every_byte_leave_nothing(gw):
 
 def test_silence_after_the_hello_ends_by_the_handshakes_deadline(gw):
     for tls13 in (True, False):
-        with Raw(gw.port, timeout=6) as c:
+        with Raw(gw.port, timeout=8) as c:
             began = time.monotonic()
             c.send(record(hello.hello("a.test", tls13=tls13)))
             assert c.answer().kind == "server_hello" and c.closed()
-            assert 1 < time.monotonic() - began < 4
+            assert 1 < time.monotonic() - began < 6

@@ -173,7 +173,7 @@ def test_no_memory_and_no_descriptor_is_left_of_requests_of_every_kind(bed, site
     gw = bed.gateway(settings)
     worker = gw.workers()[0]
     rounds(gw, contexts, few)
-    wait.until(lambda: gw.counter("sslgw_upstream_connections_open") <= 2, 5, "idle connections to the server")
+    wait.until(lambda: gw.counter("sslgw_upstream_connections_open") <= 2, 10, "idle connections to the server")
     memory, descriptors = proc.rss_kib(worker), len(proc.descriptors(worker))
     made = rounds(gw, contexts, many)
     grown = proc.rss_kib(worker) - memory

@@ -294,8 +294,12 @@ def test_reloads_of_all_kinds_leave_no_descriptor_and_no_process(bed, ctx):
     for _ in range(4):
         gw.reload(good)
         wait.until(lambda: settled(gw), 10, "the old ones are gone")
-    after = wait.until(descriptors, 5, "a look at all")
-    assert {t: n for t, n in after.items() if n > before.get(t, 0)} == {}
+
+    def nothing_is_left():
+        more = {t: n for t, n in descriptors().items() if n > before.get(t, 0)}
+        assert not more, more
+        return True
+    wait.until(nothing_is_left, 10, "nothing is left")  # what was only just used closes in a moment
     assert zombies(gw) == []
 
 

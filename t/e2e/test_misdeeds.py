@@ -62,8 +62,11 @@ def endless(begin, block):
     return deed
 
 
-def drips(data, pause):
+def drips(data, pause, begin=b""):
+    """In single bytes; those to begin with at once."""
     def deed(connection):
+        for at in range(len(begin)):
+            connection.send(begin[at:at + 1])
         connection.sock.settimeout(pause)
         for at in range(len(data)):
             connection.send(data[at:at + 1])
@@ -268,8 +271,8 @@ ODD = {
     "an end behind a whole answer": ("GET", lambda c: c.send(backend.answer(b"whole")), 200, b"whole", "-"),
     "some interim answers": ("GET", says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" +
                                          backend.answer(b"whole")), 200, b"whole", "-"),
-    "a slow body": ("GET", drips(LENGTH + b"0123456789", 0.004), 200, b"0123456789", "-"),
-    "slow chunks": ("GET", drips(CHUNKED + b"5\r\nwhole\r\n0\r\n\r\n", 0.004), 200, b"whole", "-"),
+    "a slow body": ("GET", drips(b"0123456789", 0.02, LENGTH), 200, b"0123456789", "-"),
+    "slow chunks": ("GET", drips(b"5\r\nwhole\r\n0\r\n\r\n", 0.02, CHUNKED), 200, b"whole", "-"),
     "HTTP/1.0 to its end": ("GET", says(b"HTTP/1.0 200 OK\r\n\r\nwh", b"ole"), 200, b"whole", "-"),
 }
 

@@ -131,7 +131,7 @@ def test_who_waits_too_long_gets_503_and_who_leaves_is_forgotten(bed, ctx):
     hold = threading.Event()
     back = named(bed, "a", hold.wait)
     gw = bed.gateway(bed.settings(workers=1, pools=[
-        pool(servers=servers(back), max_connections=1, queue=10, queue_timeout="400ms")]))
+        pool(servers=servers(back), max_connections=1, queue=10, queue_timeout="2s")]))
     first, gone, waits = (client.Client(gw.port, ctx()) for _ in range(3))
     try:
         first.send(http1.request("GET", "/first"))

@@ -63,9 +63,13 @@ def test_without_a_cache_process_ids_do_not_resume(bed, ctx):
     """Counter-proof: what resumed above did so through the cache process."""
     import signal
     gw = gateway(bed, resumption="stateful")
-    c = ctx(version="1.2")
-    _, _, session = client.get(gw.port, c)
-    assert client.get(gw.port, c, session=session)[1][2]
+    c, session = ctx(version="1.2"), None
+
+    def visit():
+        nonlocal session
+        _, _, session = client.get(gw.port, c)
+        return client.get(gw.port, c, session=session)[1][2]
+    assert client.resumes(visit)
     os.kill(gw.cache_process(), signal.SIGSTOP)
     for _ in range(10):
         got, facts, _ = client.get(gw.port, c, session=session)
@@ -102,10 +106,12 @@ def test_tls13_tickets_renew_and_the_session_still_ends_at_its_lifetime(bed, ctx
             session = one.session or session
         return len(seen) >= 9
     wait.until(visit, 20, "nine visits", every=1.0)
-    assert seen[0] is False and seen[1] is True and seen[2] is True
-    first_full = seen.index(False, 1)
-    assert first_full <= 6, f"resumed past its lifetime: {seen}"
-    assert True in seen[first_full:], f"never resumed again: {seen}"
+    assert seen[0] is False
+    # How often in a row. A look-up in the cache may miss its 100 ms, which is a full handshake too.
+    rows = [len(row) for row in "".join("+" if one else "-" for one in seen).split("-")[1:]]
+    assert max(rows) >= 2, f"not resumed again and again: {seen}"
+    assert max(rows) <= 5, f"resumed past its lifetime: {seen}"
+    assert sum(n > 0 for n in rows) > 1, f"never resumed again: {seen}"
 
 
 def test_a_tls12_ticket_extension_is_not_offered_by_the_modern_profile_and_ids_take_its_place(bed, ctx):
@@ -145,8 +151,11 @@ def test_sessions_of_one_site_do_not_resume_at_another(bed, ctx):
     for version in ("1.2", "1.3"):
         for first, others in (("a.test", ("localhost", "b.test", "c.test")), ("b.test", ("localhost", "a.test", "c.test"))):
             c = ctx(version=version)
-            _, _, session = client.get(gw.port, c, sni=first)
-            assert client.get(gw.port, c, sni=first, session=session)[1][2], f"{version} {first} does not resume at all"
+
+            def visit(c=c, sni=first):
+                _, _, session = client.get(gw.port, c, sni=sni)
+                return client.get(gw.port, c, sni=sni, session=session)[1][2]
+            assert client.resumes(visit), f"{version} {first} does not resume at all"
             _, _, session = client.get(gw.port, c, sni=first)
             for other in others:
                 got, facts, _ = client.get(gw.port, c, sni=other, session=session)
@@ -171,10 +180,10 @@ def test_without_scopes_a_session_does_cross_sites(bed, ctx, faults_build):
 def test_sessions_outlive_all_workers_and_the_cache_keeps_its_process_over_a_reload(bed, ctx):
     gw = gateway(bed, resumption="stateful")
     c = ctx(version="1.3")
-    _, _, session = client.get(gw.port, c)
+    sessions = [client.get(gw.port, c)[2] for _ in range(3)]  # the cache has 100 ms to answer: one of them will do
     cache, old = gw.cache_process(), set(gw.workers())
     gw.reload()
     gw.reload()
     assert not old & set(gw.workers()) and gw.cache_process() == cache
-    assert client.get(gw.port, c, session=session)[1][2]
+    assert any(client.get(gw.port, c, session=s)[1][2] for s in sessions)
     assert proc.alive(cache)

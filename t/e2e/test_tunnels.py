@@ -246,10 +246,10 @@ def test_a_request_with_a_body_asks_for_no_tunnel(bed, ctx):
 
 def test_a_silent_tunnel_ends_and_one_in_use_does_not(bed, ctx):
     back = bed.backend(script=echo)
-    gw = bed.gateway(bed.settings(back, workers=1, timeouts={"tunnel": "700ms"}))
+    gw = bed.gateway(bed.settings(back, workers=1, timeouts={"tunnel": "2s"}))
     c, _ = switched(gw, ctx)
     c.reader.exactly(6)
-    for _ in range(8):
+    for _ in range(15):  # for longer than that
         c.send(b"z")
         assert c.reader.exactly(1) == b"z"
         wait.holds(lambda: True, 0.2)

@@ -125,6 +125,12 @@ def get(port, ctx, target="/", sni="localhost", session=None, **more):
         return got, c.facts, session
 
 
+def resumes(visit, tries=3):
+    """visit() makes a session, comes back with it and says whether it was resumed. Where sessions lie in a cache, that has
+    100 ms to answer, which a busy machine may take: then it is made again."""
+    return any(visit() for _ in range(tries))
+
+
 def s_client(port, *options, text=b"", sni="localhost", timeout=20, env=None):
     """openssl s_client: (exit status, everything that it printed)."""
     got = subprocess.run(

@@ -36,6 +36,7 @@ class ForeignServer:
         self.errors = {}  # opcode, or None for any: the error that it answers
         self.spoils = False
         self.asked, self.tags, self.reordered, self.answered = [], set(), 0, 0
+        self.tried = set()  # (serial number of the caller's certificate, name of the key)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port, self.over, self.open = self.listener.getsockname()[1], False, []
         threading.Thread(target=self.accept, daemon=True).start()
@@ -62,6 +63,7 @@ class ForeignServer:
             s.settimeout(5)
             s = self.context.wrap_socket(s, server_side=True)
             self.open.append(s)
+            caller = s.getpeercert()["serialNumber"]
             rest, held = b"", []
             while not self.over:
                 s.settimeout(HELD_S if held else 30)
@@ -74,7 +76,7 @@ class ForeignServer:
                 rest += data
                 while len(rest) >= 8 and len(rest) >= 8 + struct.unpack(">H", rest[2:4])[0]:
                     end = 8 + struct.unpack(">H", rest[2:4])[0]
-                    held.append(self.answer(rest[:end]))
+                    held.append(self.answer(rest[:end], caller))
                     rest = rest[end:]
                 if not self.reverses or not data or len(held) >= HELD_MAX:
                     self.reordered += len(held) > 1 and self.reverses
@@ -83,26 +85,28 @@ class ForeignServer:
         except OSError:
             pass
 
-    def answer(self, message):
+    def answer(self, message, caller):
         major, minor, _, number = struct.unpack(">BBHI", message[:8])
         body, items = message[8:], {}
         while body:
             tag, n = struct.unpack(">BH", body[:3])
             items[tag], body = body[3:3 + n], body[3 + n:]
-        opcode, payload = self.result(items) if (major, minor) == (1, 0) else (ERROR, bytes([4]))
+        opcode, payload = self.result(items, caller) if (major, minor) == (1, 0) else (ERROR, bytes([4]))
         out = item(OPCODE, bytes([opcode])) + item(PAYLOAD, payload)
         if self.pads and 8 + len(out) + 3 <= 1024:
             out += item(PAD, bytes(1024 - 8 - len(out) - 3))
         return struct.pack(">BBHI", 1, 0, len(out), number) + out
 
-    def result(self, items):
+    def result(self, items, caller):
         opcode, payload = items[OPCODE][0], items.get(PAYLOAD, b"")
         if opcode == PING:
             return PONG, payload
         self.asked.append(opcode)
         self.tags |= set(items)
         error = self.errors.get(opcode, self.errors.get(None, 0))
-        key = self.keys.get(items.get(SKI if self.by == "ski" else DIGEST))
+        name = items.get(SKI if self.by == "ski" else DIGEST)
+        self.tried.add((caller, name))
+        key = self.keys.get(name)
         if not error and key is None:
             error = NO_KEY
         if not error and opcode != 0x18 and opcode not in OPERATIONS:

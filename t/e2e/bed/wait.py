@@ -1,8 +1,13 @@
-"""wait.py: waiting for a fact, with a deadline; the only place that lets time pass."""
+"""wait.py: waiting for a fact, with a deadline; the only place that lets time pass. And ports to listen on."""
+import collections
+import random
 import socket
 import time
 
 _pause = time.sleep  # between looks
+_random = random.SystemRandom()  # not what a test may have seeded
+_given, _kept, KEPT_MAX = set(), collections.deque(), 64
+PORT_MIN, PORT_ROOM, PORT_USUAL = 10240, 4096, 32768
 
 
 def until(fact, seconds=10.0, what="a fact", every=0.01):
@@ -30,8 +35,31 @@ def holds(fact, seconds, what="a fact", every=0.02):
         _pause(every)
 
 
+def _port_end():
+    """Where the ports begin that the kernel gives to those who ask for any; where that leaves no room, the usual place."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        first = int(f.read().split()[0])
+    return first if first >= PORT_MIN + PORT_ROOM else PORT_USUAL
+
+
 def free_port():
-    """A port of loopback that nobody had a moment ago."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of loopback that nobody had a moment ago, and that nobody gets by chance before it is used: it is given once,
+    the kernel gives no such port, and a name keeps other processes from drawing it meanwhile."""
+    end = _port_end()
+    while True:
+        port = _random.randrange(PORT_MIN, end)
+        if port in _given:
+            continue
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0sslgw port {port}")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        _given.add(port)
+        _kept.append(name)
+        if len(_kept) > KEPT_MAX:  # whoever was to listen there does by now
+            _kept.popleft().close()
+        return port
