@@ -85,7 +85,7 @@ static void turn_cb(struct later *later)
 	}
 }
 
-/* Those that were accepted before are served first. */
+/* In line with those that were accepted before. */
 static void ready_cb(evutil_socket_t sock, short what, void *arg)
 {
 	struct listener *l = arg;

@@ -1,13 +1,14 @@
 /*
- * loop.c: one turn = poll, callbacks, the first of those that are ready, deadlines, what was put off
- * with loop_later, then the output that streams have gathered meanwhile. The wheel's next deadline
- * becomes the poll's timeout through a single libevent timer, which is moved only when it has to fire
- * earlier.
+ * loop.c: one turn = poll, callbacks, the first of those that are ready, deadlines among them, what was
+ * put off with loop_later, then the output that streams have gathered meanwhile. The wheel's next
+ * deadline becomes the poll's timeout through a single libevent timer, which is moved only when it has
+ * to fire earlier.
  */
 #include "net/loop.h"
 
 #include <assert.h>
 #include <event2/event.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@
 struct queue {
 	LIST_HEAD(, later) all;
 	struct later end;
+	struct later mark; /* while it is worked on: what comes behind is the next turn's */
 };
 
 struct loop {
@@ -30,10 +32,12 @@ struct loop {
 	uint64_t alarm_ms; /* when it is to fire; UINT64_MAX: not set */
 	struct wheel wheel; /* its time: the clock's ms less lost_ms */
 	uint64_t lost_ms;
+	uint64_t read_ms; /* when the clock was read last */
 	struct bucket grace; /* ms that may be lost yet */
 	struct queue laters, ready;
-	struct later turn_end; /* among the laters: what comes behind is the next turn's */
-	struct later due; /* among the ready: deadlines that have passed */
+	struct later due; /* among the ready: deadlines that have passed by due_ms */
+	uint64_t due_ms; /* of the wheel's time */
+	uint64_t due_at; /* loop_now_ms() when it was queued */
 	uint64_t now; /* ns; 0: not read in this turn */
 	bool turning; /* within a turn */
 	time_t wall; /* 0: not read in this turn */
@@ -118,15 +122,18 @@ struct iobufs *loop_iobufs(struct loop *loop)
 	return loop->iobufs;
 }
 
-/* The process was not let run since something was due. Those that it waits for may not have been either,
- * so that their time goes on from here. */
+/* The process was not let run since something was due, and since it read the clock. Those that it waits
+ * for may not have been either, so that their time goes on from here. */
 static void forgive(struct loop *loop, uint64_t now)
 {
-	uint64_t due = wheel_next(&loop->wheel), late;
+	uint64_t due = wheel_next(&loop->wheel), late, away = now - loop->read_ms;
 
-	if (due == UINT64_MAX || now < due + loop->lost_ms + LOOP_LATE_MS)
+	loop->read_ms = now;
+	if (due == UINT64_MAX || now < due + loop->lost_ms + LOOP_LATE_MS || away < LOOP_LATE_MS)
 		return;
 	late = now - due - loop->lost_ms;
+	if (late > away)
+		late = away;
 	if (late > LOOP_GRACE_MS)
 		late = LOOP_GRACE_MS;
 	if (bucket_take(&loop->grace, late, now))
@@ -200,15 +207,15 @@ static void run_first(struct queue *queue)
 	later->run(later);
 }
 
-/* Runs what was queued before now. */
-static void run_laters(struct loop *loop)
+/* Runs what was queued before now, and no more than max of it. */
+static void run(struct queue *queue, int max)
 {
-	if (queue_is_empty(&loop->laters))
+	if (queue_is_empty(queue))
 		return;
-	enqueue(&loop->laters, &loop->turn_end, NULL);
-	while (LIST_FIRST(&loop->laters.all) != &loop->turn_end)
-		run_first(&loop->laters);
-	unqueue(&loop->turn_end);
+	enqueue(queue, &queue->mark, NULL);
+	while (max-- > 0 && LIST_FIRST(&queue->all) != &queue->mark)
+		run_first(queue);
+	unqueue(&queue->mark);
 }
 
 static void entry_passed(struct wheel_entry *entry, void *arg)
@@ -219,20 +226,26 @@ static void entry_passed(struct wheel_entry *entry, void *arg)
 	deadline->passed(deadline);
 }
 
+/* Those that passed while it waited among the ready are the next turn's: what came before them may be
+ * among the ready yet. */
 static void pass_deadlines(struct later *later)
 {
 	struct loop *loop = CONTAINER_OF(later, struct loop, due);
+	uint64_t now = wheel_now(loop); /* may have gone back meanwhile */
 
-	wheel_advance(&loop->wheel, wheel_now(loop), entry_passed, loop);
+	wheel_advance(&loop->wheel, loop->due_ms < now ? loop->due_ms : now, entry_passed, loop);
 }
 
-/* Up to the deadlines at most: what is queued behind them is the next turn's, so who has much to do gets
- * one turn as all others do. */
-static void run_ready(struct loop *loop)
+static void queue_deadlines(struct loop *loop)
 {
-	loop_ready(loop, &loop->due, pass_deadlines);
-	for (int i = 0; i < LOOP_READY_MAX && loop_later_is_queued(&loop->due); i++)
-		run_first(&loop->ready);
+	if (!loop_later_is_queued(&loop->due)) {
+		loop->due_ms = wheel_now(loop);
+		loop->due_at = loop_now_ms(loop);
+		loop_ready(loop, &loop->due, pass_deadlines);
+	} else if (loop_now_ms(loop) - loop->due_at >= LOOP_DUE_MS) {
+		loop_later_cancel(&loop->due);
+		pass_deadlines(&loop->due);
+	}
 }
 
 void deadline_set(
@@ -293,8 +306,9 @@ int loop_turn(struct loop *loop)
 	loop->wall = 0;
 	if (event_base_loop(loop->base, EVLOOP_ONCE | (work_waits(loop) ? EVLOOP_NONBLOCK : 0)) < 0)
 		return -1;
-	run_ready(loop);
-	run_laters(loop);
+	queue_deadlines(loop);
+	run(&loop->ready, LOOP_READY_MAX);
+	run(&loop->laters, INT_MAX);
 	if (loop->iobufs != NULL && loop->iobufs->owner != NULL)
 		stream_flush_all(loop->iobufs->owner);
 	loop->turning = false;
@@ -321,7 +335,7 @@ void loop_free(struct loop *loop)
 		return;
 	/* What was put off is mostly memory to be freed; it may put off more, but not without end. */
 	for (int i = 0; i < 16 && !queue_is_empty(&loop->laters); i++)
-		run_laters(loop);
+		run(&loop->laters, INT_MAX);
 	event_free(loop->alarm);
 	event_base_free(loop->base);
 	if (loop->iobufs != NULL)

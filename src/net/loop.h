@@ -45,20 +45,22 @@ time_t loop_wall(struct loop *); /* unix seconds; the same for a whole turn */
  * turn further on, after a poll that does not wait. The run function may free its object. */
 void loop_later(struct loop *, struct later *, void (*run)(struct later *));
 /*
- * The same for the work of one peer among many: first come, first served, and LOOP_READY_MAX of them a
- * turn; the others wait while what the first began is carried on. A processor's caches hold what so
- * many need between a request and its answer, and not that of thousands. A deadline that passes
- * meanwhile waits for those that were ready before it.
+ * The same for work that others wait to get done, too, as reading what they say: first come, first
+ * served, and LOOP_READY_MAX a turn; the others wait while what those began is carried on. A
+ * processor's caches hold what so many need between a request and its answer, and not that of
+ * thousands. A deadline that passes waits for those that were ready before it, up to LOOP_DUE_MS.
  */
-enum { LOOP_READY_MAX = 64 };
+enum { LOOP_READY_MAX = 64, LOOP_DUE_MS = 500 };
 void loop_ready(struct loop *, struct later *, void (*run)(struct later *));
-void loop_later_cancel(struct later *); /* of either kind */
+/* Of either kind: what is queued stays where it is, whichever function is called for it again. */
+void loop_later_cancel(struct later *);
 bool loop_later_is_queued(const struct later *);
 
 /*
- * passed() runs once, at or up to 2 ms after the time; setting again moves it.
+ * passed() runs once, at or up to 2 ms after the time, later where many are ready; setting again moves it.
  * A process that was not let run (a machine whose host was busy, a stopped one) does not blame others
- * for that: where the loop comes LOOP_LATE_MS or more too late to a deadline (or to where one was),
+ * for that: where the loop looks at the clock LOOP_LATE_MS or more after it did before, and comes as much
+ * too late to a deadline (or to where one was),
  * all deadlines move by as much; by no more than LOOP_GRACE_MS at once and a tenth of the time in the
  * long run.
  */

@@ -1,8 +1,10 @@
 /*
  * stream.c: the life of a stream and its events. The descriptor is registered once, edge-triggered,
  * for both ways; flags remember what the kernel said. All work is done from two places: the event's
- * callback and the turn that the stream puts off with loop_later (turn_cb), never from within a call
- * of the user's, so a callback of the user's is never nested in a call of its own.
+ * callback, for what was connected to, and the turn that the stream has with loop_later (what has to be
+ * done soon) or loop_ready (what can wait in line: what accepted streams have to say, and what is left
+ * after one read of the others). Neither is within a call of the user's, so a callback of the user's is
+ * never nested in a call of its own.
  */
 #include "net/stream.h"
 
@@ -25,6 +27,12 @@ void stream_again(struct stream *s)
 {
 	if (s->state != STREAM_DEAD)
 		loop_later(s->loop, &s->turn, turn_cb);
+}
+
+void stream_in_line(struct stream *s)
+{
+	if (s->state != STREAM_DEAD)
+		loop_ready(s->loop, &s->turn, turn_cb);
 }
 
 void stream_fail(struct stream *s, enum reason why)
@@ -65,15 +73,6 @@ static void connected(struct stream *s)
 	s->events->opened(s->arg);
 }
 
-/* Who was accepted waits among all who ask for something; who was connected to brings what was asked for. */
-static void go_on(struct stream *s)
-{
-	if (s->accepted)
-		loop_ready(s->loop, &s->turn, turn_cb);
-	else
-		stream_again(s);
-}
-
 /* What the flags allow now. One read a turn: others get theirs, then this one goes on. */
 static void work(struct stream *s)
 {
@@ -91,7 +90,7 @@ static void work(struct stream *s)
 		stream_read(s);
 	}
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
-		go_on(s);
+		stream_in_line(s);
 }
 
 static void event_cb(evutil_socket_t fd, short what, void *arg)
@@ -105,8 +104,9 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 		s->hangup = true;
 	if (what & EV_WRITE)
 		s->writable = true;
-	if (s->accepted)
-		go_on(s);
+	/* Who was accepted asks for something; who was connected to brings what was asked for. */
+	if (s->accepted || loop_later_is_queued(&s->turn))
+		stream_in_line(s);
 	else if (s->failure == REASON_NONE)
 		work(s);
 }
@@ -244,7 +244,7 @@ void stream_resume(struct stream *s)
 		return;
 	s->paused = false;
 	s->resumed = true;
-	stream_again(s);
+	stream_in_line(s);
 }
 
 void stream_wake(struct stream *s)

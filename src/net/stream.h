@@ -2,8 +2,9 @@
  * stream.h: the bytes of one descriptor, plain or TLS, for all its users: client, back-end, key and
  * cache service. Edge-triggered: one epoll_ctl when it opens and one when it closes; reads and
  * writes until the kernel says it has no more. Output is gathered and sent at the end of the turn,
- * so a head and the body that follows it make one record and one write. What an accepted stream has
- * to be read waits for its turn among all those (loop_ready); what was asked for elsewhere does not.
+ * so a head and the body that follows it make one record and one write. An accepted stream is read
+ * when its turn comes among all that are ready (loop_ready); one that was connected to is read at once,
+ * and where it has more than one read, in line with the others.
  *
  * Ownership: the stream owns fd and SSL. No callback follows stream_close(); the memory goes after
  * the turn. Any callback may close the stream.
@@ -80,14 +81,14 @@ uint64_t stream_received(const struct stream *); /* bytes read from the kernel, 
  * for the last, but an error may lie behind it, of which there is no event of its own.) Called in input(). */
 void stream_expect(struct stream *);
 void stream_pause(struct stream *); /* reading only; input() will not be called */
-void stream_resume(struct stream *); /* input() comes again in the next turn if there is any */
+void stream_resume(struct stream *); /* input() comes again in its turn if there is any */
 void stream_finish(struct stream *); /* flush, then close_notify and FIN; reading goes on */
 /* TLS: close_notify, with what leaves by stream_close(), which has to be next. */
 void stream_say_end(struct stream *);
 bool stream_finished(const struct stream *); /* finish was called and everything has left */
 void stream_close(struct stream *); /* no event follows; freed after the turn */
 void stream_wake(
-    struct stream *); /* a paused handshake's answer has come: steps in the next turn */
+    struct stream *); /* a paused handshake's answer has come: steps in this turn or the next */
 void stream_flush(struct stream *); /* now, not at the end of the turn */
 
 SSL *stream_ssl(const struct stream *); /* NULL: plain */

@@ -27,7 +27,7 @@ void stream_consume(struct stream *s, size_t len)
 		s->view = buffer_bytes(&s->inbuf);
 		/* Where STREAM_INPUT_MAX had stopped the reading no edge comes for what lies there. */
 		if (stream_wants_read(s))
-			stream_again(s);
+			stream_in_line(s);
 	} else {
 		s->view = bytes_sub(s->view, len, s->view.len);
 	}

@@ -21,7 +21,7 @@ struct stream {
 	SSL *ssl;
 	int fd;
 	enum stream_state state;
-	enum reason failure; /* met in a call of the user's: told in the next turn */
+	enum reason failure; /* met in a call of the user's: told in a later turn */
 	bool accepted; /* by a listener, not connected */
 	bool readable; /* the kernel may have more; cleared by a short read */
 	bool expected; /* readable is a guess of the user's */
@@ -47,9 +47,10 @@ struct stream {
 };
 
 void stream_again(struct stream *); /* its turn comes once more, after this one */
+void stream_in_line(struct stream *); /* the same behind all others who wait: loop_ready */
 /* Calls closed() with the reason, unless the stream is dead. Not from within a call of the user's. */
 void stream_fail(struct stream *, enum reason);
-/* The same from within one: in the next turn. */
+/* The same from within one: in a later turn. */
 void stream_fail_later(struct stream *, enum reason);
 
 /* stream_input.c: reads once, decrypts, calls input(). */

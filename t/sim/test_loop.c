@@ -34,6 +34,7 @@ struct ready {
 	struct later later;
 	struct loop *loop;
 	int *runs;
+	uint64_t takes_ms;
 	bool for_ever;
 };
 
@@ -225,6 +226,8 @@ static void ready_run(struct later *later)
 	struct ready *r = CONTAINER_OF(later, struct ready, later);
 
 	++*r->runs;
+	if (r->takes_ms > 0)
+		sim_stand_still(r->takes_ms);
 	if (r->for_ever)
 		loop_ready(r->loop, &r->later, ready_run);
 }
@@ -329,6 +332,93 @@ static void a_deadline_waits_for_those_that_were_ready_before(void **state)
 	assert_int_equal(p.seen, CROWD);
 	assert_true(others >= 1);
 	loop_later_cancel(&busy.later);
+}
+
+/* Nor is what came in time while others were served. */
+static void a_deadline_that_passes_meanwhile_waits_for_those_that_came_before_it(void **state)
+{
+	struct bed *bed = *state;
+	int runs = 0, late_runs = 0;
+	struct pass p = { .runs = &late_runs, .seen = -1 };
+	struct ready late = { .loop = bed->loop, .runs = &late_runs };
+	uint64_t end;
+
+	do { /* a busy machine may take too long to the first turn's end */
+		deadline_clear(bed->loop, &p.deadline);
+		p.seen = -1;
+		deadline_set(bed->loop, &p.deadline, LOOP_LATE_MS - 10, pass_notes);
+		end = sim_now_ms() + LOOP_LATE_MS - 10;
+		for (int i = 0; i < CROWD; i++) {
+			bed->crowd[i] = (struct ready){ .loop = bed->loop, .runs = &runs };
+			loop_ready(bed->loop, &bed->crowd[i].later, ready_run);
+		}
+		loop_turn(bed->loop);
+		if (sim_now_ms() < end)
+			break;
+		sim_until(bed->loop, p.seen >= 0);
+	} while (true);
+	sim_stand_still(LOOP_LATE_MS - 8);
+	loop_ready(bed->loop, &late.later, ready_run);
+	sim_until(bed->loop, p.seen >= 0);
+	assert_int_equal(p.seen, 1);
+}
+
+static void a_deadline_does_not_wait_for_ever(void **state)
+{
+	struct bed *bed = *state;
+	int runs = 0;
+	struct pass p = { .runs = &runs, .seen = -1 };
+
+	deadline_set(bed->loop, &p.deadline, 1, pass_notes);
+	for (int i = 0; i < CROWD; i++) {
+		bed->crowd[i] = (struct ready){ .loop = bed->loop,
+			.runs = &runs,
+			.takes_ms = LOOP_DUE_MS / LOOP_READY_MAX + 1 };
+		loop_ready(bed->loop, &bed->crowd[i].later, ready_run);
+	}
+	sim_stand_still(5);
+	loop_turn(bed->loop);
+	assert_int_equal(p.seen, -1);
+	loop_turn(bed->loop);
+	assert_int_equal(p.seen, LOOP_READY_MAX);
+	for (int i = 0; i < CROWD; i++)
+		loop_later_cancel(&bed->crowd[i].later);
+}
+
+struct pulse {
+	struct deadline deadline;
+	struct loop *loop;
+};
+
+static void pulse_again(struct deadline *deadline)
+{
+	struct pulse *p = CONTAINER_OF(deadline, struct pulse, deadline);
+
+	deadline_set(p->loop, deadline, 1, pulse_again);
+}
+
+/* It comes too late to each deadline, but by its own doing, a little in each turn. */
+static void a_loop_that_is_busy_is_forgiven_nothing(void **state)
+{
+	struct bed *bed = *state;
+	struct pulse pulse = { .loop = bed->loop };
+	int runs = 0;
+	struct pass p = { .runs = &runs, .seen = -1 };
+	uint64_t start = sim_now_ms();
+
+	for (int i = 0; i < CROWD; i++) {
+		bed->crowd[i] = (struct ready){
+			.loop = bed->loop, .runs = &runs, .takes_ms = i % 4 == 0, .for_ever = true
+		};
+		loop_ready(bed->loop, &bed->crowd[i].later, ready_run);
+	}
+	pulse_again(&pulse.deadline);
+	deadline_set(bed->loop, &p.deadline, 600, pass_notes);
+	sim_until(bed->loop, p.seen >= 0);
+	assert_true(sim_now_ms() - start < 600 + LOOP_GRACE_MS / 2);
+	deadline_clear(bed->loop, &pulse.deadline);
+	for (int i = 0; i < CROWD; i++)
+		loop_later_cancel(&bed->crowd[i].later);
 }
 
 static void freeing_the_loop_runs_what_is_put_off_but_not_for_ever(void **state)
@@ -483,6 +573,9 @@ int main(void)
 		LOOP_TEST(who_is_ready_again_waits_for_the_next_turn),
 		LOOP_TEST(what_is_put_off_waits_for_none_of_the_ready),
 		LOOP_TEST(a_deadline_waits_for_those_that_were_ready_before),
+		LOOP_TEST(a_deadline_that_passes_meanwhile_waits_for_those_that_came_before_it),
+		LOOP_TEST(a_deadline_does_not_wait_for_ever),
+		LOOP_TEST(a_loop_that_is_busy_is_forgiven_nothing),
 		LOOP_TEST(freeing_the_loop_runs_what_is_put_off_but_not_for_ever),
 		LOOP_TEST(the_clock_is_the_same_for_a_whole_turn_and_then_goes_on),
 		LOOP_TEST(stopping_ends_the_run_after_the_turn_and_it_can_run_again),

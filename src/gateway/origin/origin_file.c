@@ -235,7 +235,7 @@ static void resume(struct origin *origin)
 	if (!f->paused)
 		return;
 	f->paused = false;
-	loop_later(loop_of(f), &f->later, read_on);
+	loop_ready(loop_of(f), &f->later, read_on);
 }
 
 static void cancel(struct origin *origin, enum reason reason)
@@ -308,6 +308,6 @@ static void read_on(struct later *later)
 	} else if (flow == FLOW_STOP) {
 		f->paused = true;
 	} else {
-		loop_later(loop_of(f), &f->later, read_on);
+		loop_ready(loop_of(f), &f->later, read_on);
 	}
 }
