@@ -24,7 +24,6 @@ enum {
 
 static const struct frame_codec codec = {
 	.name = "resp",
-	.next = resp_command_next,
 	.ordered = true,
 	.max = RESP_COMMAND_MAX,
 };
@@ -110,12 +109,20 @@ static void forget_run(struct cachesvc *c)
 	service_recheck(c->service, keep_ignorant, c);
 }
 
+static enum parse on_next(void *arg, struct bytes in, size_t *len)
+{
+	struct cachesvc *c = arg;
+
+	return commands_next(&c->commands, in, len);
+}
+
 static void on_call(void *arg, struct call *call, struct bytes request)
 {
 	struct cachesvc *c = arg;
 	struct identity *who = call_identity(call);
 	struct commands_caller caller = caller_of(who);
 
+	(void)request; /* on_next() has read it */
 	if (!may_call(c, who)) {
 		refuse(c, call, who);
 		return;
@@ -123,7 +130,7 @@ static void on_call(void *arg, struct call *call, struct bytes request)
 	c->commands.connections = service_connections(c->service);
 	if (caller.id == 0)
 		caller.id = ++c->last_id;
-	commands_run(&c->commands, &caller, request, loop_now_ms(c->loop), &c->reply);
+	commands_run(&c->commands, &caller, loop_now_ms(c->loop), &c->reply);
 	caller_keep(who, &caller);
 	if (c->commands.flushes != c->flushes)
 		forget_run(c);
@@ -173,6 +180,7 @@ struct cachesvc *cachesvc_new(struct loop *loop, const struct cachesvc_params *p
 		.conn_calls_max = UINT32_MAX,
 		.idle_ms = params->idle_ms,
 		.stall_ms = CACHESVC_STALL_MS,
+		.next = on_next,
 		.call = on_call,
 		.message_max = message_max,
 		.bad = on_bad,

@@ -165,24 +165,24 @@ static void run(struct run *r)
 	}
 }
 
-void commands_run(struct commands *commands, struct commands_caller *caller, struct bytes request,
-    uint64_t now_ms, struct commands_reply *reply)
+enum parse commands_next(struct commands *commands, struct bytes in, size_t *len)
+{
+	struct resp_limits limits = resp_limits_default();
+	enum resp_fault fault;
+
+	return resp_command(in, &limits, &commands->read, len, &fault);
+}
+
+void commands_run(struct commands *commands, struct commands_caller *caller, uint64_t now_ms,
+    struct commands_reply *reply)
 {
 	static const uint8_t crlf[2] = { '\r', '\n' };
-	struct resp_limits limits = resp_limits_default();
-	struct resp_command cmd;
-	enum resp_fault fault;
-	size_t used;
-	struct run r = { commands, caller, NULL, &cmd, now_ms,
+	struct run r = { commands, caller, NULL, &commands->read, now_ms,
 		writer_of(reply->buf, sizeof(reply->buf)), { NULL, 0 }, false, false };
 
 	reply->n = 0;
 	reply->close = false;
-	if (resp_command(request, &limits, &cmd, &used, &fault) != PARSE_OK) {
-		reply->close = true; /* the codec has let it through: not to be reached */
-		return;
-	}
-	if (cmd.argc == 0)
+	if (commands->read.argc == 0)
 		return;
 	run(&r);
 	assert(r.w.ok);

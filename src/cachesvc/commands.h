@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "cachesvc/store.h"
+#include "wire/resp.h"
 
 enum {
 	COMMANDS_SECRET_MAX = 256, /* bytes of the secret that AUTH must name */
@@ -34,6 +35,7 @@ struct commands {
 	uint64_t connections; /* now; kept by the owner, for INFO */
 	char run_id[41]; /* 40 hex digits, new at each start and with each FLUSHALL */
 	uint64_t flushes;
+	struct resp_command read; /* what commands_next() has read; its words lie in the input */
 };
 
 /* A connection's; kept by its owner. */
@@ -60,9 +62,10 @@ void commands_clear(struct commands *); /* wipes the secret */
 bool commands_is_stranger(
     const struct commands *, const struct commands_caller *); /* AUTH is due */
 
-/* One whole request as resp_command_next() cuts it. */
-void commands_run(struct commands *, struct commands_caller *, struct bytes request,
-    uint64_t now_ms, struct commands_reply *);
+/* OK: the first *len bytes are a request; commands_run() runs it, while they lie where they are. */
+enum parse commands_next(struct commands *, struct bytes in, size_t *len);
+void commands_run(
+    struct commands *, struct commands_caller *, uint64_t now_ms, struct commands_reply *);
 /* The answer to bytes that are no request; 0: close without one. */
 size_t commands_bad(struct bytes input, uint8_t *buf, size_t max);
 

@@ -46,6 +46,9 @@ struct service_params {
 	void (*gone)(void *arg,
 	    struct call
 		*); /* the caller left: drop the work; a reply is a no-op, but owed all the same */
+	/* Instead of codec->next (NULL: that), of an ordered codec, for who keeps what it has read: after OK, call() is next,
+	 * with the same bytes. */
+	enum parse (*next)(void *arg, struct bytes in, size_t *len);
 	/* How long a message of this caller may be, up to codec->max; NULL: that. Above: bytes that are no message. */
 	size_t (*message_max)(void *arg, const struct identity *);
 	/* Bytes that are no message (may be NULL): a last answer to be sent before the close, into buf; its length. */

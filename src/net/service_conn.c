@@ -439,7 +439,8 @@ static bool conn_read_message(struct service_conn *conn)
 	}
 	if (params->message_max != NULL)
 		max = params->message_max(conn->service->arg, &conn->identity);
-	r = params->codec->next(in, &len, &id);
+	r = params->next != NULL ? params->next(conn->service->arg, in, &len)
+				 : params->codec->next(in, &len, &id);
 	if (r == PARSE_MORE && in.len < max)
 		return false;
 	if (r != PARSE_OK || len > max) {

@@ -77,13 +77,32 @@ static enum parse line_next(struct bytes in, size_t from, size_t max, struct byt
 	return PARSE_OK;
 }
 
+/* The line as it nearly always is: all there, and right. What another is,
+ * is told apart below. A command has a line for each of its words. */
+static bool number_is_plain(struct bytes in, size_t from, int64_t *out, size_t *next)
+{
+	const uint8_t *at = in.at + from, *end = in.at + in.len, *p = at;
+	int64_t v = 0;
+
+	while (p < end && p - at < RESP_DIGITS_MAX - 1 && *p >= '0' && *p <= '9')
+		v = v * 10 + (*p++ - '0'); /* 18 digits fit 63 bits */
+	if (end - p < 2 || p[0] != '\r' || p[1] != '\n' || p == at || (*at == '0' && p - at > 1))
+		return false;
+	*out = v;
+	*next = (size_t)(p + 2 - in.at);
+	return true;
+}
+
 /* "<mark><number>CRLF" at from. A byte that can belong to no number is refused at once. */
 static enum parse number_next(struct bytes in, size_t from, int64_t *out, size_t *next,
     enum resp_fault *fault, enum resp_fault invalid, enum resp_fault too_long)
 {
 	struct bytes line;
-	enum parse r = line_next(in, from + 1, RESP_NUMBER_LINE_MAX, &line, next, fault, too_long);
+	enum parse r;
 
+	if (number_is_plain(in, from + 1, out, next))
+		return PARSE_OK;
+	r = line_next(in, from + 1, RESP_NUMBER_LINE_MAX, &line, next, fault, too_long);
 	if (r == PARSE_OK && !decimal(line, out))
 		return bad(fault, invalid);
 	return r;
@@ -238,16 +257,6 @@ enum parse resp_command(struct bytes in, const struct resp_limits *limits, struc
 	if (in.at[0] == '*')
 		return command_array(in, limits, cmd, used, fault);
 	return command_inline(in, limits, cmd, used, fault);
-}
-
-enum parse resp_command_next(struct bytes in, size_t *len, uint32_t *id)
-{
-	struct resp_limits limits = resp_limits_default();
-	struct resp_command cmd;
-	enum resp_fault fault;
-
-	*id = 0;
-	return resp_command(in, &limits, &cmd, len, &fault);
 }
 
 static enum parse reply_integer(

@@ -77,8 +77,6 @@ struct resp_command {
 /* OK: *used bytes are one command. BAD: *fault says why. */
 enum parse resp_command(struct bytes in, const struct resp_limits *, struct resp_command *,
     size_t *used, enum resp_fault *fault) __attribute__((warn_unused_result));
-/* For struct frame_codec: the default limits, no numbers (*id is 0). */
-enum parse resp_command_next(struct bytes in, size_t *len, uint32_t *id);
 
 enum resp_type { RESP_SIMPLE, RESP_ERROR, RESP_INTEGER, RESP_BULK, RESP_NIL };
 

@@ -46,13 +46,12 @@ static void converse(struct bytes in, struct bytes secret, bool may_flush, uint8
 	uint64_t now = 1000;
 	enum parse r;
 	size_t len;
-	uint32_t id;
 
 	assert(store != NULL && reply != NULL);
 	commands_init(&commands, store, secret, now);
-	while ((r = resp_command_next(in, &len, &id)) == PARSE_OK) {
+	while ((r = commands_next(&commands, in, &len)) == PARSE_OK) {
 		memcpy(run_id, commands.run_id, sizeof(run_id));
-		commands_run(&commands, &caller, bytes_sub(in, 0, len), now, reply);
+		commands_run(&commands, &caller, now, reply);
 		check_reply(reply, buf);
 		now += len * 37;
 		in = bytes_sub(in, len, in.len);

@@ -52,9 +52,11 @@ static int teardown(void **state)
 /* The answer's bytes as text; "" for none, "close" behind it where it closes. */
 static const char *answer(struct bed *bed, struct bytes request)
 {
-	size_t len = 0;
+	size_t len = 0, used;
 
-	commands_run(&bed->commands, &bed->caller, request, bed->now, &bed->reply);
+	assert_int_equal(commands_next(&bed->commands, request, &used), PARSE_OK);
+	assert_int_equal(used, request.len);
+	commands_run(&bed->commands, &bed->caller, bed->now, &bed->reply);
 	for (int i = 0; i < bed->reply.n; i++) {
 		assert_true(len + bed->reply.iov[i].iov_len < sizeof(bed->out) - 8);
 		memcpy(bed->out + len, bed->reply.iov[i].iov_base, bed->reply.iov[i].iov_len);
