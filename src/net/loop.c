@@ -123,13 +123,15 @@ struct iobufs *loop_iobufs(struct loop *loop)
 }
 
 /* The process was not let run since something was due, and since it read the clock. Those that it waits
- * for may not have been either, so that their time goes on from here. */
+ * for may not have been either, so that their time goes on from here. Where more is ready than a turn
+ * takes, turns are long by themselves, and only a long stop is one. */
 static void forgive(struct loop *loop, uint64_t now)
 {
 	uint64_t due = wheel_next(&loop->wheel), late, away = now - loop->read_ms;
 
 	loop->read_ms = now;
-	if (due == UINT64_MAX || now < due + loop->lost_ms + LOOP_LATE_MS || away < LOOP_LATE_MS)
+	if (due == UINT64_MAX || now < due + loop->lost_ms + LOOP_LATE_MS ||
+	    away < (loop_later_is_queued(&loop->due) ? LOOP_DUE_MS : LOOP_LATE_MS))
 		return;
 	late = now - due - loop->lost_ms;
 	if (late > away)
@@ -231,9 +233,8 @@ static void entry_passed(struct wheel_entry *entry, void *arg)
 static void pass_deadlines(struct later *later)
 {
 	struct loop *loop = CONTAINER_OF(later, struct loop, due);
-	uint64_t now = wheel_now(loop); /* may have gone back meanwhile */
 
-	wheel_advance(&loop->wheel, loop->due_ms < now ? loop->due_ms : now, entry_passed, loop);
+	wheel_advance(&loop->wheel, loop->due_ms, entry_passed, loop);
 }
 
 static void queue_deadlines(struct loop *loop)

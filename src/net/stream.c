@@ -3,7 +3,7 @@
  * for both ways; flags remember what the kernel said. All work is done from two places: the event's
  * callback, for what was connected to, and the turn that the stream has with loop_later (what has to be
  * done soon) or loop_ready (what can wait in line: what accepted streams have to say, and what is left
- * after one read of the others). Neither is within a call of the user's, so a callback of the user's is
+ * after one read of those with large answers). Neither is within a call of the user's, so a callback of the user's is
  * never nested in a call of its own.
  */
 #include "net/stream.h"
@@ -25,14 +25,20 @@ static void turn_cb(struct later *later);
 
 void stream_again(struct stream *s)
 {
-	if (s->state != STREAM_DEAD)
-		loop_later(s->loop, &s->turn, turn_cb);
+	if (s->state == STREAM_DEAD)
+		return;
+	loop_later_cancel(&s->turn); /* it may wait in line */
+	loop_later(s->loop, &s->turn, turn_cb);
 }
 
-void stream_in_line(struct stream *s)
+void stream_go_on(struct stream *s)
 {
-	if (s->state != STREAM_DEAD)
+	if (s->state == STREAM_DEAD)
+		return;
+	if (s->bulk)
 		loop_ready(s->loop, &s->turn, turn_cb);
+	else
+		loop_later(s->loop, &s->turn, turn_cb);
 }
 
 void stream_fail(struct stream *s, enum reason why)
@@ -90,7 +96,7 @@ static void work(struct stream *s)
 		stream_read(s);
 	}
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
-		stream_in_line(s);
+		stream_go_on(s);
 }
 
 static void event_cb(evutil_socket_t fd, short what, void *arg)
@@ -105,8 +111,8 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 	if (what & EV_WRITE)
 		s->writable = true;
 	/* Who was accepted asks for something; who was connected to brings what was asked for. */
-	if (s->accepted || loop_later_is_queued(&s->turn))
-		stream_in_line(s);
+	if (s->accepted || (s->bulk && loop_later_is_queued(&s->turn)))
+		stream_go_on(s);
 	else if (s->failure == REASON_NONE)
 		work(s);
 }
@@ -196,7 +202,7 @@ struct stream *stream_accept(
 	/* Its first edge comes from the registration, so even this state is reached in a later turn. */
 	s->state = ssl != NULL ? STREAM_HANDSHAKE : STREAM_OPEN;
 	s->writable = true;
-	s->accepted = true;
+	s->accepted = s->bulk = true;
 	if (ssl != NULL && !SSL_is_server(ssl)) /* the side that speaks first */
 		stream_wake(s);
 	return s;
@@ -243,8 +249,10 @@ void stream_resume(struct stream *s)
 	if (!s->paused)
 		return;
 	s->paused = false;
+	if (s->view.len == 0 && !s->eof && !stream_wants_read(s))
+		return;
 	s->resumed = true;
-	stream_in_line(s);
+	stream_go_on(s);
 }
 
 void stream_wake(struct stream *s)

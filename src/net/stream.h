@@ -3,8 +3,7 @@
  * cache service. Edge-triggered: one epoll_ctl when it opens and one when it closes; reads and
  * writes until the kernel says it has no more. Output is gathered and sent at the end of the turn,
  * so a head and the body that follows it make one record and one write. An accepted stream is read
- * when its turn comes among all that are ready (loop_ready); one that was connected to is read at once,
- * and where it has more than one read, in line with the others.
+ * when its turn comes among all that are ready (loop_ready), one that was connected to at once.
  *
  * Ownership: the stream owns fd and SSL. No callback follows stream_close(); the memory goes after
  * the turn. Any callback may close the stream.
@@ -67,10 +66,13 @@ void stream_consume(struct stream *, size_t);
 bool stream_ended(const struct stream *); /* FIN or close_notify read and all input consumed */
 bool stream_at_end(
     const struct stream *); /* the end was read; input may be left, but no more will come */
+bool stream_unread(const struct stream *); /* more, or the end, is known to lie in the kernel */
 bool stream_truncated(const struct stream *); /* the end was a TCP FIN without close_notify */
 
 /* Not before opened(). Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
 enum flow stream_write(struct stream *, const struct iovec *, int n);
+/* Connected: what is more than one read waits in line with the others (loop_ready). */
+void stream_set_bulk(struct stream *);
 void stream_set_high_water(struct stream *, size_t); /* at least STREAM_LOW_WATER */
 void stream_limit_output(struct loop *, size_t all); /* SIZE_MAX, the default: no limit */
 size_t stream_queued(const struct stream *); /* bytes that the kernel has not taken */

@@ -27,7 +27,7 @@ void stream_consume(struct stream *s, size_t len)
 		s->view = buffer_bytes(&s->inbuf);
 		/* Where STREAM_INPUT_MAX had stopped the reading no edge comes for what lies there. */
 		if (stream_wants_read(s))
-			stream_in_line(s);
+			stream_go_on(s);
 	} else {
 		s->view = bytes_sub(s->view, len, s->view.len);
 	}
@@ -41,6 +41,11 @@ bool stream_ended(const struct stream *s)
 bool stream_at_end(const struct stream *s)
 {
 	return s->eof;
+}
+
+bool stream_unread(const struct stream *s)
+{
+	return s->hangup || (s->readable && !s->expected);
 }
 
 bool stream_truncated(const struct stream *s)

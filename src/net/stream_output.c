@@ -46,6 +46,11 @@ void stream_drop_output(struct stream *s)
 	buffer_free(&s->pend);
 }
 
+void stream_set_bulk(struct stream *s)
+{
+	s->bulk = true;
+}
+
 void stream_set_high_water(struct stream *s, size_t high_water)
 {
 	s->high_water = high_water;

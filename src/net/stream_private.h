@@ -23,6 +23,7 @@ struct stream {
 	enum stream_state state;
 	enum reason failure; /* met in a call of the user's: told in a later turn */
 	bool accepted; /* by a listener, not connected */
+	bool bulk; /* more than one read waits in line */
 	bool readable; /* the kernel may have more; cleared by a short read */
 	bool expected; /* readable is a guess of the user's */
 	bool hangup; /* a FIN is there: read on until it shows */
@@ -47,7 +48,7 @@ struct stream {
 };
 
 void stream_again(struct stream *); /* its turn comes once more, after this one */
-void stream_in_line(struct stream *); /* the same behind all others who wait: loop_ready */
+void stream_go_on(struct stream *); /* the same, in line with the others where it is bulk */
 /* Calls closed() with the reason, unless the stream is dead. Not from within a call of the user's. */
 void stream_fail(struct stream *, enum reason);
 /* The same from within one: in a later turn. */

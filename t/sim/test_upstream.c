@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "net/buffers.h"
 #include "t/sim/told.h"
 
 #include "base/poison.h"
@@ -98,6 +99,43 @@ static void surplus_bytes_never_answer_the_next_request(void **state)
 	assert_null(strstr(t.text, "evil"));
 	sim_gateway_stop(g);
 	close(backend);
+}
+
+/* Others may be served, and take a kept connection, before it is read again. */
+static void a_connection_that_is_not_read_to_its_end_is_not_kept(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 32726\r\n\r\n";
+	struct sim_gateway *g = told_gateway();
+	struct told t;
+	char *whole = malloc(IOBUFS_READ + 5);
+	int backend;
+
+	(void)state;
+	assert_non_null(whole);
+	for (int i = 0; i < 2; i++) { /* its end comes with its answer */
+		told_ask(&t, g);
+		backend = sim_accept(g, 0);
+		sim_expect(g, backend, TOLD_ASKED);
+		sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+		close(backend);
+		told_expect(&t, "200 x end");
+		assert_int_equal(t.kept, 0);
+	}
+	/* An answer of just one read, and what looks like another. */
+	told_ask(&t, g);
+	backend = sim_accept(g, 0);
+	sim_expect(g, backend, TOLD_ASKED);
+	memset(whole, 'x', IOBUFS_READ);
+	memcpy(whole, head, sizeof(head) - 1);
+	memcpy(whole + IOBUFS_READ, "evil", 5);
+	assert_int_equal(sizeof(head) - 1 + 32726, IOBUFS_READ);
+	sim_send(backend, whole);
+	told_expect(&t, "200  end");
+	assert_int_equal(t.body_len, 32726);
+	assert_int_equal(t.kept, 0);
+	sim_gateway_stop(g);
+	close(backend);
+	free(whole);
 }
 
 static void an_idle_connection_goes_with_its_back_end(void **state)
@@ -284,6 +322,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(surplus_bytes_never_answer_the_next_request),
 		cmocka_unit_test(a_server_that_closes_without_a_word_gets_new_connections),
+		cmocka_unit_test(a_connection_that_is_not_read_to_its_end_is_not_kept),
 		cmocka_unit_test(an_idle_connection_goes_with_its_back_end),
 		cmocka_unit_test(an_idle_connection_is_given_up_before_the_back_end_closes_it),
 		cmocka_unit_test(only_so_many_idle_connections_are_kept),

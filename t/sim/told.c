@@ -70,6 +70,7 @@ static void on_end(void *arg, enum reason odd)
 		tell(t, reason_name(odd));
 	}
 	t->over = true;
+	t->kept = told_idle_ones(t->g);
 }
 
 static void on_drained(void *arg)

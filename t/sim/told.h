@@ -18,6 +18,7 @@ struct told {
 	unsigned drained, stop_after; /* bodies until STOP; 0: never */
 	uint64_t sent;
 	bool over;
+	size_t kept; /* told_idle_ones() at its end */
 	bool cancel_at_head, cancel_at_body;
 };
 

@@ -390,6 +390,7 @@ static void tunnel_ended(struct origin_http1 *h)
 
 /* ---- the end */
 
+/* What lies behind the answer, unread, would be read as the next one's, or is the end. */
 static enum step finish(struct origin_http1 *h)
 {
 	struct upstream *up = upstream_of(h);
@@ -401,7 +402,7 @@ static enum step finish(struct origin_http1 *h)
 							     : REASON_NONE;
 	bool reuse = odd == REASON_NONE && h->keep && h->state != ORIGIN_TO_CLOSE &&
 		     h->state != ORIGIN_TUNNEL && !stream_ended(up->stream) &&
-		     stream_queued(up->stream) == 0;
+		     !stream_unread(up->stream) && stream_queued(up->stream) == 0;
 
 	if (reuse && h->paused)
 		stream_resume(up->stream);

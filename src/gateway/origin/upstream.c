@@ -51,6 +51,7 @@ struct upstream *upstream_open(struct server *server)
 	up->stream = stream_connect(worker->loop, at, NULL, &events, up);
 	if (up->stream == NULL)
 		goto fail;
+	stream_set_bulk(up->stream);
 	up->worker = worker;
 	up->server = server;
 	up->state = UPSTREAM_CONNECTING;
