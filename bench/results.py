@@ -115,13 +115,22 @@ def others(results):
     return (seen[len(seen) // 2], seen[-1]) if seen else None
 
 
+def earlier(results):
+    """What was measured of another commit than the last part was."""
+    last, by_commit = results["machine"]["commit"], {}
+    for what, commit in results.get("commits", {}).items():
+        if commit != last:
+            by_commit.setdefault(commit, []).append(what)
+    return "".join(f" Of commit {commit}: {', '.join(what)}." for commit, what in by_commit.items())
+
+
 def head(results):
     m = results["machine"]
     out = ["# What was measured", "",
            "Written by `./dev bench --all`; do not edit. How the measurements are made stands in `bench/bench`; "
            "`./dev bench --list` shows the rows.", "",
            f"{m['date']}, commit {m['commit']}. {m['system']}, Linux {m['kernel']}, {m['cores']} cores of {m['cpu']}, {m['memory']}; "
-           f"RLIMIT_NOFILE {m['files']:,}. " + "; ".join(f"{k}: {v}" for k, v in m["versions"].items()) + "."]
+           f"RLIMIT_NOFILE {m['files']:,}. " + "; ".join(f"{k}: {v}" for k, v in m["versions"].items()) + "." + earlier(results)]
     noise = others(results)
     if noise:
         out.append(f"Beside the bench, others used {noise[0]:.0%} of the front's core (median over the rows' measurements; at worst {noise[1]:.0%}); "
