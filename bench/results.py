@@ -157,7 +157,7 @@ def section_rows(results, folder):
         if timed:
             bars(f"{folder}/ratios-log-{part}.svg", timed, results["reference"], f"CPU time of the front for each operation, access log {part}")
             n = sorted({len(m) for row in timed.values() for m in row.values()})
-            out += [*rows.table(timed, results["reference"]), "", f"Medians of {n[0]} to {n[-1]} rounds.", "", f"![ratios](charts/ratios-log-{part}.svg)"]
+            out += [*rows.table(timed, results["reference"]), "", f"Medians of {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} rounds.", "", f"![ratios](charts/ratios-log-{part}.svg)"]
         noise = others(results)
         if late and noise and noise[0] > NOISY:
             out += ["", "The rows of latency are left out: with others on the front's core they would show the others' time slices."]

@@ -77,8 +77,8 @@ static enum parse line_next(struct bytes in, size_t from, size_t max, struct byt
 	return PARSE_OK;
 }
 
-/* The line as it nearly always is: all there, and right. What another is,
- * is told apart below. A command has a line for each of its words. */
+/* The line as it nearly always is: all there, and right. What else it may be is told apart by
+ * number_next(). A command has such a line for each of its words. */
 static bool number_is_plain(struct bytes in, size_t from, int64_t *out, size_t *next)
 {
 	const uint8_t *at = in.at + from, *end = in.at + in.len, *p = at;
