@@ -296,6 +296,19 @@ void stream_finish(struct stream *s)
 	send_fin(s);
 }
 
+bool stream_finish_both(struct stream *s)
+{
+	if (s->state == STREAM_DEAD || s->finish)
+		return false;
+	say_end(s);
+	s->finish = true;
+	stream_flush_all(s);
+	if (s->failure == REASON_NONE && buffer_len(&s->pend) == 0 && !stream_unread(s))
+		return true;
+	send_fin(s);
+	return false;
+}
+
 bool stream_finished(const struct stream *s)
 {
 	return s->finish_sent;

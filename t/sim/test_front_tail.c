@@ -1,6 +1,6 @@
 /*
  * test_front_tail.c: the end of an answer that is complete for us and still on its way to a client
- * that reads slowly: whatever comes meanwhile, it is not cut off.
+ * that reads slowly: whatever comes meanwhile, it is not cut off. And who is waited for after it.
  */
 #include "config.h"
 
@@ -129,9 +129,62 @@ static void a_tail_that_nobody_reads_ends_by_the_time_of_writing(void **state)
 	}
 }
 
+/* Bytes to a closed socket would be answered with a reset, and that may overtake the answer. */
+static void a_client_is_waited_for_only_where_more_may_come(void **state)
+{
+#define CLOSING "Host: a\r\nConnection: close\r\n"
+	static const struct {
+		const char *request, *more; /* before the answer */
+		bool seen; /* more: by the gateway, when the answer comes */
+		bool drains, waited;
+	} cases[] = {
+		{ "GET / HTTP/1.1\r\n" CLOSING "\r\n", "", false, false, false },
+		{ "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "", false, false, false },
+		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "", false, false,
+		    false },
+		/* some add a line's end to a body */
+		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "\r\n", true, false,
+		    true },
+		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "\r\n", false, false,
+		    true },
+		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\na", "", false, false,
+		    true },
+		{ SIM_GET, "", false, true, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sim_gateway *g = sim_gateway_started(1);
+		struct conn *conn;
+		int client = sim_client(g, &conn), backend;
+		char head[1024];
+
+		sim_send(client, cases[i].request);
+		backend = sim_accept(g, 0);
+		sim_read_head(g, backend, head, sizeof(head));
+		sim_send(client, cases[i].more);
+		if (cases[i].seen)
+			sim_turns(g, 3);
+		g->worker.draining = cases[i].drains;
+		sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+		sim_read_head(g, client, head, sizeof(head));
+		assert_non_null(strstr(head, "\r\nConnection: close\r\n"));
+		assert_int_equal(sim_read_to_end(g, client, head, sizeof(head)), 2);
+		sim_turns(g, 3);
+		assert_true(conn->closed == !cases[i].waited);
+		shutdown(client, SHUT_WR);
+		sim_until(g, is_closed, conn);
+		assert_int_equal(conn->reason, REASON_DONE);
+		close(client);
+		sim_gateway_stop(g);
+		close(backend);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_is_waited_for_only_where_more_may_come),
 		cmocka_unit_test(a_client_that_has_said_all_gets_all),
 		cmocka_unit_test(the_idle_time_ends_no_answer),
 		cmocka_unit_test(a_tail_that_nobody_reads_ends_by_the_time_of_writing),

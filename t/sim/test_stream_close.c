@@ -110,6 +110,48 @@ static void what_is_told_of_an_end_leaves_no_buffer_behind(void **state)
 	assert_true(mallinfo2().uordblks < before + 4096);
 }
 
+/* Whatever the far end says after that, it has what was written, and an end that is no accident. */
+static void what_both_have_said_all_of_ends_at_once(void **state)
+{
+	struct stream_bed *bed = *state;
+	int n;
+
+	stream_bed_tls(bed);
+	stream_bed_open(bed);
+	stream_bed_say(bed, 3000);
+	assert_true(stream_finish_both(bed->user.stream));
+	stream_close(bed->user.stream);
+	bed->user.stream = NULL;
+	sim_turn(bed->loop);
+	for (size_t got = 0; got < 3000; got += (size_t)n)
+		assert_true((n = SSL_read(bed->peer, bed->block, sizeof bed->block)) > 0);
+	assert_int_equal(SSL_read(bed->peer, bed->block, 1), 0);
+	assert_int_equal(SSL_get_error(bed->peer, 0), SSL_ERROR_ZERO_RETURN);
+	assert_int_equal(recv(bed->fd, bed->block, 1, 0), 0);
+}
+
+/* What has not left, or is unread, would be lost with the descriptor. */
+static void an_end_at_once_waits_for_output_and_input(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	stream_bed_narrow(bed);
+	stream_bed_say(bed, 200 * 1024);
+	assert_false(stream_finish_both(bed->user.stream));
+	for (size_t got = 0; got < 200 * 1024; sim_turn(bed->loop))
+		got += stream_bed_far_reads(bed);
+	sim_until(bed->loop, recv(bed->fd, bed->block, 1, 0) == 0);
+	stream_close(bed->user.stream);
+	close(bed->fd);
+	stream_bed_plain(bed);
+	stream_pause(bed->user.stream);
+	stream_bed_far_says(bed, "more");
+	sim_until(bed->loop, stream_unread(bed->user.stream));
+	assert_false(stream_finish_both(bed->user.stream));
+	sim_until(bed->loop, recv(bed->fd, bed->block, 1, 0) == 0);
+}
+
 /* ---- closing from within */
 
 /* Twice: alone, and together with another stream that has output gathered. */
@@ -239,6 +281,8 @@ int main(void)
 		STREAM_TEST(a_step_that_fails_is_told_with_its_reason),
 		STREAM_TEST(what_comes_with_the_finished_is_not_lost),
 		STREAM_TEST(what_is_told_of_an_end_leaves_no_buffer_behind),
+		STREAM_TEST(what_both_have_said_all_of_ends_at_once),
+		STREAM_TEST(an_end_at_once_waits_for_output_and_input),
 		STREAM_TEST(closing_in_opened_ends_it),
 		STREAM_TEST(closing_in_input_ends_it),
 		STREAM_TEST(closing_in_drained_ends_it),

@@ -90,11 +90,17 @@ void front_state_set(struct front_http1 *f, enum front_state state)
 }
 
 /*
- * Flushes, says that nothing more comes, and reads on for a while: the client's kernel answers bytes
- * to a closed socket with a reset, which may overtake the answer.
+ * Flushes, says that nothing more comes, and reads on for a while: bytes to a closed socket are answered
+ * with a reset, which may overtake the answer (RFC 9112, section 9.6). A client that itself said that it
+ * asks no more, and of which nothing is left to read, has none to send but its close_notify, after the answer.
  */
 void front_linger(struct front_http1 *f)
 {
+	if (f->last && f->state == FRONT_WHOLE && stream_input(f->stream).len == 0 &&
+	    stream_finish_both(f->stream)) {
+		conn_close(f->conn, REASON_DONE);
+		return;
+	}
 	f->left = FRONT_LINGER_BYTES;
 	front_state_set(f, FRONT_LINGER);
 	stream_finish(f->stream);

@@ -56,6 +56,7 @@ struct front_http1 {
 	enum front_framing framing;
 	uint8_t minor; /* of the request */
 	bool keep_alive; /* the client and we let the connection live on after this answer */
+	bool last; /* the client said that this is its last request */
 	bool chunked; /* the request's body is */
 	bool head_given; /* the answer's final head was written */
 	bool broken; /* the answer cannot be completed */

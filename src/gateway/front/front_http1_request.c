@@ -71,7 +71,7 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 		return;
 	}
 	front_state_set(f, FRONT_WHOLE);
-	f->keep_alive = false;
+	f->keep_alive = f->last = false;
 	if (former != NULL) { /* one line of the log, with what was asked */
 		exchange_spoilt(former, status, reason);
 		return;
@@ -114,6 +114,7 @@ static void begin(struct front_http1 *f, struct head *head, size_t used)
 
 	f->minor = head->minor;
 	f->keep_alive = head->keep_alive;
+	f->last = !head->keep_alive;
 	f->head_given = f->broken = false;
 	f->framing = FRAMING_NONE;
 	f->left = head->length;
