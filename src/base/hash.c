@@ -4,6 +4,8 @@
 #include "config.h"
 
 #include <assert.h>
+#include <endian.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/hash.h"
@@ -31,7 +33,7 @@ static void rounds(uint64_t v[static 4], unsigned n)
 	}
 }
 
-static uint64_t word(const uint8_t *at, size_t len)
+static uint64_t rest(const uint8_t *at, size_t len)
 {
 	uint64_t w = 0;
 
@@ -62,14 +64,15 @@ uint64_t hash_bytes(const struct hash_key *key, struct bytes b)
 	uint64_t m;
 
 	for (size_t i = 0; i < whole; i += 8) {
-		m = word(b.at + i, 8);
+		memcpy(&m, b.at + i, 8);
+		m = le64toh(m);
 		v[3] ^= m;
 		rounds(v, 2);
 		v[0] ^= m;
 	}
 	m = (uint64_t)b.len << 56;
 	if (b.len > whole)
-		m |= word(b.at + whole, b.len - whole);
+		m |= rest(b.at + whole, b.len - whole);
 	v[3] ^= m;
 	rounds(v, 2);
 	v[0] ^= m;

@@ -152,7 +152,8 @@ void stream_flush_all(struct stream *s)
 	bufs->owner = NULL;
 }
 
-static void write_tls(struct stream *s, struct bytes b)
+/* more: what follows will go into the same record as the end of these. */
+static void write_tls(struct stream *s, struct bytes b, bool more)
 {
 	struct iobufs *bufs = s->bufs;
 
@@ -161,7 +162,8 @@ static void write_tls(struct stream *s, struct bytes b)
 
 		if (part > b.len)
 			part = b.len;
-		if (part == IOBUFS_GATHER) { /* a whole record of the slice: no copy */
+		if (part == IOBUFS_GATHER) { /* whole records of the slice: no copy */
+			part = more ? b.len - b.len % IOBUFS_GATHER : b.len;
 			encrypt(s, b.at, part);
 		} else {
 			memcpy(bufs->gather + bufs->gather_len, b.at, part);
@@ -217,7 +219,7 @@ enum flow stream_write(struct stream *s, const struct iovec *iov, int n)
 		struct bytes b = bytes_of(iov[i].iov_base, iov[i].iov_len);
 
 		if (s->ssl != NULL)
-			write_tls(s, b);
+			write_tls(s, b, i + 1 < n);
 		else
 			write_plain(s, b);
 	}

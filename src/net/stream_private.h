@@ -77,7 +77,7 @@ int stream_tls_attach(struct stream *); /* gives the SSL the loop's BIO. 0, -1: 
 enum stream_step stream_tls_step(struct stream *, struct bytes fresh, enum reason *);
 enum reason stream_tls_read(
     struct stream *, struct bytes fresh, uint8_t *buf, size_t max, size_t *got);
-int stream_tls_write(struct stream *, const uint8_t *, size_t); /* one record into out. 0, -1 */
+int stream_tls_write(struct stream *, const uint8_t *, size_t); /* records, into out. 0, -1 */
 void stream_tls_shutdown(struct stream *); /* close_notify into out */
 void stream_tls_unbuffer(struct stream *); /* libssl reads no more */
 void stream_tls_free(struct stream *);

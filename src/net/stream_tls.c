@@ -105,10 +105,14 @@ static struct stream *enter(struct stream *s, struct bytes *saved_raw, struct by
 	*saved_raw = s->bufs->raw;
 	s->bufs->running = s;
 	s->bufs->raw = raw;
-	/* Of an empty queue it would write all sixteen places. */
+	return outer;
+}
+
+/* Before what SSL_get_error() is asked about. Of an empty queue ERR_clear_error() would write all sixteen places. */
+static void forget_errors(void)
+{
 	if (ERR_peek_error() != 0)
 		ERR_clear_error();
-	return outer;
 }
 
 /* Keeps what SSL did not take: it stays in the stream's own buffer until the next call. */
@@ -147,6 +151,7 @@ enum stream_step stream_tls_step(struct stream *s, struct bytes fresh, enum reas
 	struct stream *outer = enter(s, &saved_raw, raw);
 	enum stream_step step;
 
+	forget_errors();
 	*why = REASON_TLS;
 	if (s->events->handshake != NULL)
 		step = s->events->handshake(s->arg, s->ssl, why);
@@ -168,6 +173,7 @@ enum reason stream_tls_read(
 	enum reason why = REASON_NONE;
 	int ret;
 
+	forget_errors();
 	*got = 0;
 	do {
 		ret = SSL_read(s->ssl, buf + *got, (int)(max - *got));
@@ -203,7 +209,7 @@ int stream_tls_write(struct stream *s, const uint8_t *data, size_t len)
 
 	/* A write reads nothing; what lies in rawbuf is not touched. */
 	s->rawbuf = (struct buffer){ 0 };
-	/* A record each: they are small where the client asked for that (max_fragment_length). */
+	/* libssl makes the records: smaller ones where the client asked for that (max_fragment_length). */
 	while (written < len && ret > 0) {
 		ret = SSL_write(s->ssl, data + written, (int)(len - written));
 		if (ret > 0)

@@ -307,8 +307,7 @@ static void set_options(struct sitectx *s)
 	/* Of all sites: it does not follow a switch from one to another. */
 	SSL_CTX_set_max_cert_list(s->ctx, SITECTX_CLIENT_CERTS_MAX);
 	SSL_CTX_set_options(s->ctx, s->options | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(s->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_mode(s->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_read_ahead(s->ctx, 0); /* the stream reads ahead */
 	SSL_CTX_set_max_early_data(s->ctx, 0);
 	SSL_CTX_set_recv_max_early_data(s->ctx, 0);
