@@ -104,8 +104,10 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 	struct stream *s = arg;
 
 	(void)fd;
-	if (what & (EV_READ | EV_CLOSED))
+	if (what & (EV_READ | EV_CLOSED)) {
 		s->readable = true;
+		s->expected = false; /* it is no guess any more */
+	}
 	if (what & EV_CLOSED)
 		s->hangup = true;
 	if (what & EV_WRITE)

@@ -66,8 +66,7 @@ void stream_consume(struct stream *, size_t);
 bool stream_ended(const struct stream *); /* FIN or close_notify read and all input consumed */
 bool stream_at_end(
     const struct stream *); /* the end was read; input may be left, but no more will come */
-bool stream_unread(
-    const struct stream *); /* more, or the end, is known to lie in the kernel or undecrypted */
+bool stream_unread(const struct stream *); /* more, or the end, is known to lie in the kernel */
 bool stream_truncated(const struct stream *); /* the end was a TCP FIN without close_notify */
 
 /* Not before opened(). Takes all. STOP: above high water, wait for drained(). On a dead stream the bytes are dropped. */
@@ -86,8 +85,8 @@ void stream_expect(struct stream *);
 void stream_pause(struct stream *); /* reading only; input() will not be called */
 void stream_resume(struct stream *); /* input() comes again in its turn if there is any */
 void stream_finish(struct stream *); /* flush, then close_notify and FIN; reading goes on */
-/* For the end of what both sides have said all of. True: everything has left, nothing is known to be unread, and the
- * FIN is that of stream_close(), which has to be next. False: as after stream_finish(). */
+/* For the end of what both sides have said all of. True: everything has left for the kernel, nothing was unread there, and
+ * the FIN is that of stream_close(), which has to be next. False: as after stream_finish(). */
 bool stream_finish_both(struct stream *);
 /* TLS: close_notify, with what leaves by stream_close(), which has to be next. */
 void stream_say_end(struct stream *);

@@ -45,7 +45,7 @@ bool stream_at_end(const struct stream *s)
 
 bool stream_unread(const struct stream *s)
 {
-	return s->hangup || (s->readable && !s->expected) || buffer_len(&s->rawbuf) > 0;
+	return s->hangup || (s->readable && !s->expected);
 }
 
 bool stream_truncated(const struct stream *s)

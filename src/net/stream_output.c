@@ -152,7 +152,10 @@ void stream_flush_all(struct stream *s)
 	bufs->owner = NULL;
 }
 
-/* more: what follows will go into the same record as the end of these. */
+/*
+ * more: what follows may go into the same record as the end of these. Two records at once: from four on,
+ * libssl has another way for CBC suites, with a buffer for all of them.
+ */
 static void write_tls(struct stream *s, struct bytes b, bool more)
 {
 	struct iobufs *bufs = s->bufs;
@@ -163,7 +166,9 @@ static void write_tls(struct stream *s, struct bytes b, bool more)
 		if (part > b.len)
 			part = b.len;
 		if (part == IOBUFS_GATHER) { /* whole records of the slice: no copy */
-			part = more ? b.len - b.len % IOBUFS_GATHER : b.len;
+			part = b.len < 2 * IOBUFS_GATHER ? b.len : 2 * IOBUFS_GATHER;
+			if (more)
+				part -= part % IOBUFS_GATHER;
 			encrypt(s, b.at, part);
 		} else {
 			memcpy(bufs->gather + bufs->gather_len, b.at, part);
@@ -298,15 +303,29 @@ void stream_finish(struct stream *s)
 	send_fin(s);
 }
 
+/* What has come since the loop looked is no event yet. A FIN is no byte. */
+static bool nothing_unread(const struct stream *s)
+{
+	char byte;
+
+	return buffer_len(&s->rawbuf) == 0 && recv(s->fd, &byte, 1, MSG_PEEK) <= 0;
+}
+
 bool stream_finish_both(struct stream *s)
 {
+	bool silent;
+
 	if (s->state == STREAM_DEAD || s->finish)
 		return false;
+	silent = nothing_unread(s); /* before the far end can answer the end with its own */
 	say_end(s);
 	s->finish = true;
 	stream_flush_all(s);
-	if (s->failure == REASON_NONE && buffer_len(&s->pend) == 0 && !stream_unread(s))
+	if (silent && s->failure == REASON_NONE && buffer_len(&s->pend) == 0) {
+		if (s->ssl != NULL)
+			stream_tls_unbuffer(s);
 		return true;
+	}
 	send_fin(s);
 	return false;
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -136,21 +137,26 @@ static void a_client_is_waited_for_only_where_more_may_come(void **state)
 	static const struct {
 		const char *request, *more; /* before the answer */
 		bool seen; /* more: by the gateway, when the answer comes */
-		bool drains, waited;
+		bool drains;
+		size_t len; /* of the answer */
+		bool waited;
 	} cases[] = {
-		{ "GET / HTTP/1.1\r\n" CLOSING "\r\n", "", false, false, false },
-		{ "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "", false, false, false },
-		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "", false, false,
+		{ "GET / HTTP/1.1\r\n" CLOSING "\r\n", "", false, false, 2, false },
+		{ "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "", false, false, 2, false },
+		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "", false, false, 2,
 		    false },
 		/* some add a line's end to a body */
 		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "\r\n", true, false,
-		    true },
+		    2, true },
 		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\nab", "\r\n", false, false,
+		    2, true },
+		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\na", "", false, false, 2,
 		    true },
-		{ "POST / HTTP/1.1\r\n" CLOSING "Content-Length: 2\r\n\r\na", "", false, false,
-		    true },
-		{ SIM_GET, "", false, true, true },
+		{ SIM_GET, "", false, true, 2, true },
+		/* the end of more may still be on its way */
+		{ "GET / HTTP/1.1\r\n" CLOSING "\r\n", "", false, false, 20000, true },
 	};
+	static char body[20001];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -166,10 +172,16 @@ static void a_client_is_waited_for_only_where_more_may_come(void **state)
 		if (cases[i].seen)
 			sim_turns(g, 3);
 		g->worker.draining = cases[i].drains;
-		sim_send(backend, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+		snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+		    cases[i].len);
+		sim_send(backend, head);
+		memset(body, 'x', cases[i].len);
+		body[cases[i].len] = '\0';
+		sim_send(backend, body);
 		sim_read_head(g, client, head, sizeof(head));
 		assert_non_null(strstr(head, "\r\nConnection: close\r\n"));
-		assert_int_equal(sim_read_to_end(g, client, head, sizeof(head)), 2);
+		sim_expect(g, client, body);
+		assert_int_equal(sim_read_to_end(g, client, head, sizeof(head)), 0);
 		sim_turns(g, 3);
 		assert_true(conn->closed == !cases[i].waited);
 		shutdown(client, SHUT_WR);

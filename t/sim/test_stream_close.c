@@ -145,11 +145,26 @@ static void an_end_at_once_waits_for_output_and_input(void **state)
 	stream_close(bed->user.stream);
 	close(bed->fd);
 	stream_bed_plain(bed);
-	stream_pause(bed->user.stream);
+	/* The loop has not looked since. */
 	stream_bed_far_says(bed, "more");
-	sim_until(bed->loop, stream_unread(bed->user.stream));
 	assert_false(stream_finish_both(bed->user.stream));
 	sim_until(bed->loop, recv(bed->fd, bed->block, 1, 0) == 0);
+}
+
+/* Who waited for the rest of a message was told to stop: what comes then is no guess. */
+static void what_comes_to_a_paused_stream_is_known_to_be_unread(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	bed->user.expects = bed->user.pauses_after_input = true;
+	stream_bed_plain(bed);
+	stream_bed_far_says(bed, "begin");
+	sim_until(bed->loop, bed->user.inputs == 1);
+	assert_false(stream_unread(bed->user.stream));
+	stream_bed_far_says(bed, "more");
+	sim_until(bed->loop, stream_unread(bed->user.stream));
+	stream_bed_is_idle(bed);
+	assert_int_equal(bed->user.inputs, 1);
 }
 
 /* ---- closing from within */
@@ -283,6 +298,7 @@ int main(void)
 		STREAM_TEST(what_is_told_of_an_end_leaves_no_buffer_behind),
 		STREAM_TEST(what_both_have_said_all_of_ends_at_once),
 		STREAM_TEST(an_end_at_once_waits_for_output_and_input),
+		STREAM_TEST(what_comes_to_a_paused_stream_is_known_to_be_unread),
 		STREAM_TEST(closing_in_opened_ends_it),
 		STREAM_TEST(closing_in_input_ends_it),
 		STREAM_TEST(closing_in_drained_ends_it),

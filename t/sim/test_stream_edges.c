@@ -129,7 +129,6 @@ static void a_client_that_wants_small_records_gets_all(void **state)
 	int n;
 
 	SSL_CTX_set_tlsext_max_fragment_length(bed->client, TLSEXT_max_fragment_length_512);
-	SSL_CTX_set_mode(bed->server, SSL_MODE_ENABLE_PARTIAL_WRITE); /* as our contexts have it */
 	stream_bed_tls(bed);
 	stream_bed_open(bed);
 	stream_bed_say(bed, ALL);

@@ -90,14 +90,24 @@ void front_state_set(struct front_http1 *f, enum front_state state)
 }
 
 /*
+ * A client that itself said that it asks no more, and of which nothing is unread, has nothing to send but its
+ * close_notify, after the answer. What we have written has to be little: of more, a part may be on its way for long,
+ * and whatever still came would destroy it.
+ */
+static bool ends_at_once(struct front_http1 *f)
+{
+	return f->last && f->state == FRONT_WHOLE && stream_input(f->stream).len == 0 &&
+	       stream_sent(f->stream) + stream_queued(f->stream) <= FRONT_AT_ONCE_BYTES &&
+	       stream_finish_both(f->stream);
+}
+
+/*
  * Flushes, says that nothing more comes, and reads on for a while: bytes to a closed socket are answered
- * with a reset, which may overtake the answer (RFC 9112, section 9.6). A client that itself said that it
- * asks no more, and of which nothing is left to read, has none to send but its close_notify, after the answer.
+ * with a reset, which may overtake the answer (RFC 9112, section 9.6).
  */
 void front_linger(struct front_http1 *f)
 {
-	if (f->last && f->state == FRONT_WHOLE && stream_input(f->stream).len == 0 &&
-	    stream_finish_both(f->stream)) {
+	if (ends_at_once(f)) {
 		conn_close(f->conn, REASON_DONE);
 		return;
 	}

@@ -21,6 +21,7 @@ enum {
 	FRONT_LINGER_LATE_MS = 500, /* the same for a client that was too slow */
 	/* since closing with unread bytes would reset the answer away; a refused upload may be large */
 	FRONT_LINGER_BYTES = 16 * 1024 * 1024,
+	FRONT_AT_ONCE_BYTES = 10 * 1460, /* that leave without a word of the client's (RFC 6928) */
 	FRONT_FLUSH_MS = 250, /* between two looks whether the last answer has left */
 	FRONT_DRAIN_IDLE_MS = 5000, /* of an idle connection, when this process is to end */
 };
