@@ -79,6 +79,9 @@ ssize_t stream_recv(struct stream *s, void *buf, size_t max)
 	}
 	if (n == 0) {
 		s->readable = false;
+		/* After a reset that a write was told of, this is all that is left of it. */
+		if (s->failure != REASON_NONE)
+			return -1;
 		s->eof = true;
 		return 0;
 	}

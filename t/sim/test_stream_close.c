@@ -167,6 +167,22 @@ static void what_comes_to_a_paused_stream_is_known_to_be_unread(void **state)
 	assert_int_equal(bed->user.inputs, 1);
 }
 
+/* The kernel tells it once: to the write; the read after it finds an end. */
+static void a_reset_that_a_write_meets_is_no_end(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	stream_bed_plain(bed);
+	stream_bed_far_says(bed, "half of it");
+	stream_bed_far_resets(bed);
+	stream_bed_say(bed, 3);
+	stream_flush(bed->user.stream);
+	sim_until(bed->loop, bed->user.closed == 1);
+	assert_int_equal(bed->user.why, REASON_RESET);
+	assert_string_equal(bed->user.text, "half of it");
+	assert_int_equal(bed->user.ended, 0);
+}
+
 /* ---- closing from within */
 
 /* Twice: alone, and together with another stream that has output gathered. */
@@ -299,6 +315,7 @@ int main(void)
 		STREAM_TEST(what_both_have_said_all_of_ends_at_once),
 		STREAM_TEST(an_end_at_once_waits_for_output_and_input),
 		STREAM_TEST(what_comes_to_a_paused_stream_is_known_to_be_unread),
+		STREAM_TEST(a_reset_that_a_write_meets_is_no_end),
 		STREAM_TEST(closing_in_opened_ends_it),
 		STREAM_TEST(closing_in_input_ends_it),
 		STREAM_TEST(closing_in_drained_ends_it),
