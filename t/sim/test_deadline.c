@@ -256,19 +256,26 @@ static void a_deadline_may_set_itself_anew(void **state)
 static void what_a_turn_took_is_no_part_of_the_wait(void **state)
 {
 	struct loop *loop = *state;
-	int left = 1;
-	struct timed t = { 0 }, now = { 0 };
+	bool in_time = false;
 
 	enum { BUSY_MS = 500 };
 
-	/* A turn has begun, and its clock stands still while this goes on. */
-	timed_set(loop, &now, 0, &(int){ 2 });
-	assert_int_equal(loop_turn(loop), 0);
-	timed_set(loop, &t, BUSY_MS, &left);
-	while (sim_now_ns() < t.due_ns)
-		;
-	assert_int_equal(loop_run(loop), 0);
-	assert_in_range((t.passed_ns - t.due_ns) / 1000000, 0, LATE_MS);
+	/* Where the processor is taken away as the deadline passes, it moves by that: but not each time. */
+	for (int i = 0; i < 5 && !in_time; i++) {
+		struct timed t = { 0 }, now = { 0 };
+		int left = 1;
+
+		/* A turn has begun, and its clock stands still while this goes on. */
+		timed_set(loop, &now, 0, &(int){ 2 });
+		assert_int_equal(loop_turn(loop), 0);
+		timed_set(loop, &t, BUSY_MS, &left);
+		while (sim_now_ns() < t.due_ns)
+			;
+		assert_int_equal(loop_run(loop), 0);
+		assert_true(t.passed_ns >= t.due_ns);
+		in_time = t.passed_ns - t.due_ns <= LATE_MS * 1000000ull;
+	}
+	assert_true(in_time);
 }
 
 int main(void)
