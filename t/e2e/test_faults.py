@@ -356,7 +356,7 @@ def test_an_early_answer_is_passed_on(bed, ctx):
     with client.Client(gw.port, ctx()) as c:
         c.send(http1.request("POST", "/", "localhost", [("Content-Length", "10000000")]) + b"x" * 20000)
         got = c.reader.answer()
-        assert got.status == 413 and got.body == b"big"
+        assert got and got.status == 413 and got.body == b"big"
 
 
 def test_round_robin_over_the_servers_of_a_pool(bed, ctx):
