@@ -28,7 +28,8 @@ ROWS = {
 # Those that write a line to an access log.
 LOGGED = [name for name, row in ROWS.items() if "--op handshake" not in row[1] and row[2] in ("op", "gb", "gb-up")]
 UNITS = {"op": "µs", "gb": "s", "gb-up": "s", "memory": "KiB", "latency": "µs"}
-LATENCY_ROUNDS = 9  # p99 is what noise shows in first
+# p99 is what noise shows in first: more rounds, and operations enough that one pause of the machine is not all that it shows.
+LATENCY_ROUNDS, LATENCY_OPERATIONS = 9, 2000
 
 
 def memory(front, port, options):
@@ -48,6 +49,11 @@ def memory(front, port, options):
     return got
 
 
+def at_length(options, seconds):
+    """Of a measurement at a fixed rate."""
+    return max(2 * seconds, LATENCY_OPERATIONS / int(options.split("--rate ")[1].split()[0]))
+
+
 def one(front, name, seconds):
     """A measurement; None: this front cannot do that."""
     kind, options, figure = ROWS[name][:3]
@@ -56,7 +62,8 @@ def one(front, name, seconds):
     port, bench = front.ports[kind], front.bench
     if figure == "memory":
         return memory(front, port, options)
-    got = bench.undisturbed(front, lambda look: bench.load(port, options, seconds * (2 if figure == "latency" else 1), look))
+    seconds = at_length(options, seconds) if figure == "latency" else seconds
+    got = bench.undisturbed(front, lambda look: bench.load(port, options, seconds, look))
     if "fails" not in got:
         if figure == "latency":
             got["unit"] = got["p99_us"]

@@ -1,6 +1,7 @@
 """./dev: the two commands' second half, as a user sees it; and what it leaves behind: nothing."""
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -100,3 +101,52 @@ def test_what_a_build_left_is_not_released(build, run_folder):
         with open(path, "rb") as f:
             assert f.read(4) != b"\x7fELF", path
     assert not [p for p in files if p.endswith((".log", ".trs", ".pyc", ".dirstamp"))]
+
+
+def stand_in(folder, name, script):
+    """A program of that name which is found before the system's."""
+    os.makedirs(f"{folder}/bin", exist_ok=True)
+    with open(f"{folder}/bin/{name}", "w", encoding="utf-8") as f:
+        f.write(f"#!/bin/sh\n{script}\n")
+    os.chmod(f"{folder}/bin/{name}", 0o755)
+
+
+@pytest.mark.parametrize("args, kinds", [(["setup"], "build run cluster check"), (["setup", "--all"], "build run cluster check bench extra")])
+def test_setup_installs_what_is_missing_and_has_configure_look_again(run_folder, args, kinds):
+    folder = f"{run_folder}/setup{len(args)}"
+    os.makedirs(folder)
+    for name in ("dev", "packages.txt"):
+        shutil.copy(f"{TOP}/{name}", folder)
+    stand_in(folder, "dpkg-query", "")  # nothing is installed
+    stand_in(folder, "apt-get", f'echo "$*" >> {folder}/asked')
+    stand_in(folder, "id", "echo 0")
+    stand_in(folder, "git", "")
+    options = f"{folder}/build-asan/.options"
+    os.makedirs(os.path.dirname(options))
+    open(options, "w", encoding="utf-8").close()
+    env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    got = subprocess.run([f"{folder}/dev", *args], env=env, capture_output=True, text=True, check=False)
+    assert got.returncode == 0, got.stderr
+    with open(f"{folder}/packages.txt", encoding="utf-8") as f:
+        rows = [line.split() for line in f if line.strip() and not line.startswith("#")]
+    wanted = {row[0] for row in rows if set(row[1].split(",")) & set(kinds.split())} - {"npm"}
+    with open(f"{folder}/asked", encoding="utf-8") as f:
+        asked = [line for line in f if "install" in line.split()]
+    assert len(asked) == 1 and wanted <= set(asked[0].split()), asked
+    assert not os.path.exists(options)  # so that the next build is configured anew
+
+
+def test_what_needs_the_libraries_of_tests_is_not_built_without_them():
+    """In Makefile.am a variable that is first set inside of "if" is empty where the condition does not hold."""
+    depth, inside, outside = 0, set(), ""
+    with open(f"{TOP}/Makefile.am", encoding="utf-8") as f:
+        for line in f:
+            depth += line.startswith("if ") - line.startswith("endif")
+            assigned = re.match(r"(T_\w+) *=", line)
+            if depth and assigned:
+                inside.add(assigned.group(1))
+            elif not depth:
+                outside += line
+    assert "T_LIBS_BASE" in inside
+    empty = inside & set(re.findall(r"\$\((\w+)\)", outside))
+    assert not empty
