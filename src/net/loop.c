@@ -35,6 +35,7 @@ struct loop {
 	uint64_t read_ms; /* when the clock was read last */
 	struct bucket grace; /* ms that may be lost yet */
 	struct queue laters, ready;
+	int ready_left; /* how many more of them this turn takes */
 	struct later due; /* among the ready: deadlines that have passed by due_ms */
 	uint64_t due_ms; /* of the wheel's time */
 	uint64_t due_at; /* loop_now_ms() when it was queued */
@@ -189,6 +190,11 @@ void loop_ready(struct loop *loop, struct later *later, void (*run)(struct later
 	enqueue(&loop->ready, later, run);
 }
 
+void loop_took(struct loop *loop)
+{
+	loop->ready_left--;
+}
+
 void loop_later_cancel(struct later *later)
 {
 	if (loop_later_is_queued(later))
@@ -209,15 +215,22 @@ static void run_first(struct queue *queue)
 	later->run(later);
 }
 
-/* Runs what was queued before now, and no more than max of it. */
-static void run(struct queue *queue, int max)
+/* Runs what was queued before now, and no more of it than *left. */
+static void run(struct queue *queue, int *left)
 {
 	if (queue_is_empty(queue))
 		return;
 	enqueue(queue, &queue->mark, NULL);
-	while (max-- > 0 && LIST_FIRST(&queue->all) != &queue->mark)
+	while ((*left)-- > 0 && LIST_FIRST(&queue->all) != &queue->mark)
 		run_first(queue);
 	unqueue(&queue->mark);
+}
+
+static void run_laters(struct loop *loop)
+{
+	int all = INT_MAX;
+
+	run(&loop->laters, &all);
 }
 
 static void entry_passed(struct wheel_entry *entry, void *arg)
@@ -308,8 +321,9 @@ int loop_turn(struct loop *loop)
 	if (event_base_loop(loop->base, EVLOOP_ONCE | (work_waits(loop) ? EVLOOP_NONBLOCK : 0)) < 0)
 		return -1;
 	queue_deadlines(loop);
-	run(&loop->ready, LOOP_READY_MAX);
-	run(&loop->laters, INT_MAX);
+	loop->ready_left = LOOP_READY_MAX;
+	run(&loop->ready, &loop->ready_left);
+	run_laters(loop);
 	if (loop->iobufs != NULL && loop->iobufs->owner != NULL)
 		stream_flush_all(loop->iobufs->owner);
 	loop->turning = false;
@@ -336,7 +350,7 @@ void loop_free(struct loop *loop)
 		return;
 	/* What was put off is mostly memory to be freed; it may put off more, but not without end. */
 	for (int i = 0; i < 16 && !queue_is_empty(&loop->laters); i++)
-		run(&loop->laters, INT_MAX);
+		run_laters(loop);
 	event_free(loop->alarm);
 	event_base_free(loop->base);
 	if (loop->iobufs != NULL)

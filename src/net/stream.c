@@ -79,8 +79,8 @@ static void connected(struct stream *s)
 	s->events->opened(s->arg);
 }
 
-/* What the flags allow now. One read a turn: others get theirs, then this one goes on. */
-static void work(struct stream *s)
+/* What the flags allow now. Then others get their turn before this one goes on. */
+static void work(struct stream *s, int reads)
 {
 	if (s->state == STREAM_CONNECTING) {
 		if (!s->writable && !s->hangup)
@@ -93,6 +93,13 @@ static void work(struct stream *s)
 		stream_read(s);
 	if (s->state != STREAM_DEAD && s->expected && stream_wants_read(s)) {
 		s->expected = false;
+		stream_read(s);
+	}
+	/* What a read brought leaves before the next one: the buffers that both went through are in the caches still. */
+	while (--reads > 0 && s->state == STREAM_OPEN && stream_wants_read(s)) {
+		loop_took(s->loop);
+		if (s->bufs->owner != NULL)
+			stream_flush_all(s->bufs->owner);
 		stream_read(s);
 	}
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
@@ -116,7 +123,7 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 	if (s->accepted || (s->bulk && loop_later_is_queued(&s->turn)))
 		stream_go_on(s);
 	else if (s->failure == REASON_NONE)
-		work(s);
+		work(s, 1);
 }
 
 /* A write met a reset: what the other side had said before it lies there still. */
@@ -154,7 +161,7 @@ static void turn_cb(struct later *later)
 			stream_redeliver(s);
 	}
 	if (s->state != STREAM_DEAD && s->failure == REASON_NONE)
-		work(s);
+		work(s, s->bulk && !s->accepted ? STREAM_READS : 1);
 }
 
 /* fd and ssl are closed on failure. */

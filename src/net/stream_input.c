@@ -1,5 +1,5 @@
 /*
- * stream_input.c: from the kernel to the user's input(). One recv(2) a turn into the loop's shared
+ * stream_input.c: from the kernel to the user's input(). One recv(2) at a time into the loop's shared
  * buffer; the user sees the bytes where they lie, and only what it leaves is copied. A read that
  * comes back short says that the kernel has no more, which saves the read that would only return
  * EAGAIN; the next bytes are a new edge.
@@ -73,6 +73,7 @@ ssize_t stream_recv(struct stream *s, void *buf, size_t max)
 
 	if (n > 0) {
 		s->received += (uint64_t)n;
+		s->expected = false; /* where it was full more may lie there: no guess */
 		if ((size_t)n < max && !s->hangup)
 			s->readable = false;
 		return n;

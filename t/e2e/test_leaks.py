@@ -1,6 +1,8 @@
 """Thousands of requests of every kind, and then nothing of them is left: no memory, no descriptor, no counter."""
 import os
+import signal
 import socket
+import ssl
 import threading
 
 import pytest
@@ -181,6 +183,32 @@ def test_no_memory_and_no_descriptor_is_left_of_requests_of_every_kind(bed, site
     assert grown < KIB, f"{grown} KiB after {made} requests"
     assert len(proc.descriptors(worker)) <= descriptors + 4  # connections to the server that are kept
     assert gw.workers() == [worker]
+
+
+@pytest.mark.plain
+def test_what_a_rush_of_handshakes_took_goes_back_to_the_system(bed, ctx):
+    """All wait for their signatures at once, each with a stack of its own; what stays are idle connections."""
+    gw = bed.gateway(bed.settings(bed.backend(), workers=1))
+    with client.Client(gw.port, ctx()) as c:
+        assert outcome(c, http1.request("GET", "/")) == 200
+    worker = gw.workers()[0]
+    before = proc.rss_kib(worker)
+    os.kill(gw.key_process(), signal.SIGSTOP)
+    rush = [client.Client(gw.port, ctx(), handshake=False) for _ in range(400)]
+    for c in rush:
+        c.tls.setblocking(False)
+        with pytest.raises(ssl.SSLWantReadError):
+            c.tls.do_handshake()
+    wait.until(lambda: gw.counter("sslgw_handshakes_paused") == len(rush), 20, "all wait")
+    took = proc.rss_kib(worker) - before
+    os.kill(gw.key_process(), signal.SIGCONT)
+    for c in rush:
+        c.tls.settimeout(15)
+        c.tls.do_handshake()
+    wait.until(lambda: gw.counter("sslgw_handshakes_open") == 0, 20, "all are done")
+    wait.until(lambda: proc.rss_kib(worker) - before < took * 6 // 10, 8, f"the stacks' part of {took} KiB")
+    for c in rush:
+        c.close()
 
 
 @pytest.mark.long

@@ -9,10 +9,13 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "net/listener.h"
 #include "stream_bed.h"
 
 #include "base/poison.h"
@@ -46,6 +49,72 @@ static void what_is_left_unread_is_bounded_and_goes_on_when_consumed_later(void 
 		taken += lies;
 	}
 	assert_int_equal(taken, ALL);
+	free(block);
+}
+
+static int others_ran;
+
+static void other_runs(struct later *later)
+{
+	(void)later;
+	others_ran++;
+}
+
+static void connects(struct stream_bed *bed)
+{
+	struct endpoint at;
+	int listening;
+	char address[64];
+
+	snprintf(address, sizeof address, "unix:/tmp/sslgw-edges.%d", (int)getpid());
+	assert_int_equal(endpoint_parse(&at, address), 0);
+	listening = listener_socket(&at, false);
+	assert_true(listening >= 0);
+	bed->user.loop = bed->loop;
+	bed->user.stream = stream_connect(bed->loop, &at, NULL, &stream_bed_events, &bed->user);
+	assert_non_null(bed->user.stream);
+	sim_until(bed->loop, bed->user.opened == 1);
+	bed->fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(bed->fd >= 0);
+	close(listening);
+	unlink(address + 5);
+}
+
+/* One read where the event comes, then a few whenever its turn does, which count among those that a turn serves. */
+static void a_large_answer_is_read_a_few_times_in_its_turn(void **state)
+{
+	enum { READS = 1 + 2 * STREAM_READS, ALL = READS * STREAM_READ_MAX };
+	struct stream_bed *bed = *state;
+	struct later others[LOOP_READY_MAX] = { 0 };
+	int room = ALL + ALL / 4;
+	char *block = calloc(1, ALL);
+
+	connects(bed);
+	stream_set_bulk(bed->user.stream);
+	setsockopt(bed->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+	assert_int_equal(send(bed->fd, block, ALL, MSG_NOSIGNAL), ALL);
+	loop_turn(bed->loop);
+	assert_int_equal(bed->user.inputs, 1 + STREAM_READS);
+	for (int i = 0; i < LOOP_READY_MAX; i++)
+		loop_ready(bed->loop, &others[i], other_runs);
+	loop_turn(bed->loop);
+	assert_int_equal(bed->user.inputs, 1 + 2 * STREAM_READS);
+	assert_int_equal(others_ran, LOOP_READY_MAX - STREAM_READS);
+	sim_until(bed->loop, others_ran == LOOP_READY_MAX);
+	assert_int_equal(bed->user.got, ALL);
+	free(block);
+}
+
+static void of_a_client_there_is_one_read_a_turn(void **state)
+{
+	struct stream_bed *bed = *state;
+	char *block = calloc(1, 3 * STREAM_READ_MAX);
+
+	stream_bed_plain(bed);
+	send(bed->fd, block, 3 * STREAM_READ_MAX, MSG_NOSIGNAL);
+	for (int inputs = 0; inputs <= 2; inputs = bed->user.inputs) {
+		assert_true(loop_turn(bed->loop) == 0 && bed->user.inputs <= inputs + 1);
+	}
 	free(block);
 }
 
@@ -262,6 +331,8 @@ int main(void)
 {
 #define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_bed_setup, stream_bed_teardown)
 	const struct CMUnitTest tests[] = {
+		STREAM_TEST(a_large_answer_is_read_a_few_times_in_its_turn),
+		STREAM_TEST(of_a_client_there_is_one_read_a_turn),
 		STREAM_TEST(what_is_left_unread_is_bounded_and_goes_on_when_consumed_later),
 		STREAM_TEST(what_is_left_unread_is_found_where_it_lies),
 		STREAM_TEST(a_pause_keeps_data_and_end_for_later),
