@@ -151,6 +151,7 @@ def section_rows(results, folder):
         got = results.get(part)
         if not got:
             continue
+        got = {k: got[k] for k in rows.ROWS if k in got}  # in whichever order they were measured
         timed = {k: v for k, v in got.items() if rows.ROWS[k][2] != "latency"}
         late = {k: v for k, v in got.items() if rows.ROWS[k][2] == "latency"}
         out += ["", f"## {title}", ""]
