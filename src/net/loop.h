@@ -52,7 +52,7 @@ void loop_later(struct loop *, struct later *, void (*run)(struct later *));
  */
 enum { LOOP_READY_MAX = 64, LOOP_DUE_MS = 500 };
 void loop_ready(struct loop *, struct later *, void (*run)(struct later *));
-/* Called by what loop_ready() runs: it does as much again as one of the others, so the turn takes one less of them. */
+/* Whoever does as much again as one of those that are ready says so: the turn takes one less of them. */
 void loop_took(struct loop *);
 /* Of either kind: what is queued stays where it is, whichever function is called for it again. */
 void loop_later_cancel(struct later *);

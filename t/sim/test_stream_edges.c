@@ -60,7 +60,7 @@ static void other_runs(struct later *later)
 	others_ran++;
 }
 
-static void connects(struct stream_bed *bed)
+static void connects(struct stream_bed *bed, const struct stream_events *events, void *arg)
 {
 	struct endpoint at;
 	int listening;
@@ -71,7 +71,7 @@ static void connects(struct stream_bed *bed)
 	listening = listener_socket(&at, false);
 	assert_true(listening >= 0);
 	bed->user.loop = bed->loop;
-	bed->user.stream = stream_connect(bed->loop, &at, NULL, &stream_bed_events, &bed->user);
+	bed->user.stream = stream_connect(bed->loop, &at, NULL, events, arg);
 	assert_non_null(bed->user.stream);
 	sim_until(bed->loop, bed->user.opened == 1);
 	bed->fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -89,7 +89,7 @@ static void a_large_answer_is_read_a_few_times_in_its_turn(void **state)
 	int room = ALL + ALL / 4;
 	char *block = calloc(1, ALL);
 
-	connects(bed);
+	connects(bed, &stream_bed_events, &bed->user);
 	stream_set_bulk(bed->user.stream);
 	setsockopt(bed->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 	assert_int_equal(send(bed->fd, block, ALL, MSG_NOSIGNAL), ALL);
@@ -116,6 +116,48 @@ static void of_a_client_there_is_one_read_a_turn(void **state)
 		assert_true(loop_turn(bed->loop) == 0 && bed->user.inputs <= inputs + 1);
 	}
 	free(block);
+}
+
+/* Says more each time, while the stream is in its turn. */
+static void says_more(void *arg)
+{
+	struct stream_bed *bed = arg;
+	struct stream *s = bed->user.stream;
+
+	bed->user.inputs++;
+	bed->user.got += stream_input(s).len;
+	stream_consume(s, stream_input(s).len);
+	stream_expect(s);
+	if (bed->user.inputs == 2)
+		stream_bed_far_says(bed, "b");
+	else if (bed->user.inputs == 3)
+		assert_int_equal(
+		    send(bed->fd, bed->block, sizeof bed->block, MSG_NOSIGNAL), sizeof bed->block);
+	else if (bed->user.inputs == 4) /* a full read; as much again lies there */
+		assert_true(stream_unread(s));
+}
+
+static void bed_opened(void *arg)
+{
+	struct stream_bed *bed = arg;
+
+	bed->user.opened = 1;
+}
+
+/* A read that brings what was only guessed, and is full, makes no guess of what lies behind it. */
+static void what_lies_behind_a_guess_that_was_right_is_unread(void **state)
+{
+	static struct stream_events events; /* until the stream is closed */
+	struct stream_bed *bed = *state;
+
+	events = stream_bed_events;
+	events.opened = bed_opened;
+	events.input = says_more;
+	connects(bed, &events, bed);
+	stream_set_bulk(bed->user.stream);
+	assert_int_equal(
+	    send(bed->fd, bed->block, STREAM_READ_MAX + 1, MSG_NOSIGNAL), STREAM_READ_MAX + 1);
+	sim_until(bed->loop, bed->user.inputs >= 4);
 }
 
 /* A further read makes room for more, and finds nothing: what lies there has moved. */
@@ -333,6 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STREAM_TEST(a_large_answer_is_read_a_few_times_in_its_turn),
 		STREAM_TEST(of_a_client_there_is_one_read_a_turn),
+		STREAM_TEST(what_lies_behind_a_guess_that_was_right_is_unread),
 		STREAM_TEST(what_is_left_unread_is_bounded_and_goes_on_when_consumed_later),
 		STREAM_TEST(what_is_left_unread_is_found_where_it_lies),
 		STREAM_TEST(a_pause_keeps_data_and_end_for_later),
