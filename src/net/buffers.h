@@ -33,12 +33,27 @@ enum {
 	IOBUFS_GATHER = 16 * 1024, /* one TLS record */
 	IOBUFS_OUT = 64 * 1024, /* sent when it holds so much, or at the end of the turn */
 	IOBUFS_OUT_SLACK = 20 * 1024, /* one more record */
+	/* Of streams that wrote little, so that who reads is woken once for all of them. Sent when there are so many or so
+	 * much, before anything larger and before a handshake's step, or at the end of the turn. */
+	IOBUFS_BATCH = 32,
+	IOBUFS_BATCH_BYTES = 48 * 1024,
+	IOBUFS_BATCH_EACH = 4 * 1024, /* more goes out alone */
+};
+
+/* Of one stream, which may have several: len bytes at out[at]. */
+struct batched {
+	struct stream *stream;
+	size_t at, len;
 };
 
 struct iobufs {
-	struct stream *owner; /* whose output lies in gather and out; NULL: both are empty */
+	struct stream
+	    *owner; /* whose output lies in gather and at the end of out; NULL: nobody's */
 	size_t gather_len; /* plaintext that is no record yet */
-	size_t out_len; /* bytes for the socket */
+	size_t out_at; /* where the owner's begin in out; those of the batch lie before */
+	size_t out_len; /* bytes in out */
+	struct batched batch[IOBUFS_BATCH];
+	int batch_n;
 	struct stream
 	    *running; /* whose SSL call is on the stack: the BIO's reads and writes are its */
 	size_t pending, pending_max; /* output that waits in all streams */
@@ -48,7 +63,7 @@ struct iobufs {
 	uint8_t in[IOBUFS_READ];
 	uint8_t plain[IOBUFS_PLAIN];
 	uint8_t gather[IOBUFS_GATHER];
-	uint8_t out[IOBUFS_OUT + IOBUFS_OUT_SLACK];
+	uint8_t out[IOBUFS_BATCH_BYTES + IOBUFS_OUT + IOBUFS_OUT_SLACK];
 };
 
 #endif

@@ -306,7 +306,7 @@ static void set_alarm(struct loop *loop)
 static bool work_waits(const struct loop *loop)
 {
 	return !queue_is_empty(&loop->ready) || !queue_is_empty(&loop->laters) ||
-	       (loop->iobufs != NULL && loop->iobufs->owner != NULL);
+	       (loop->iobufs != NULL && (loop->iobufs->owner != NULL || loop->iobufs->batch_n > 0));
 }
 
 int loop_turn(struct loop *loop)
@@ -324,8 +324,8 @@ int loop_turn(struct loop *loop)
 	loop->ready_left = LOOP_READY_MAX;
 	run(&loop->ready, &loop->ready_left);
 	run_laters(loop);
-	if (loop->iobufs != NULL && loop->iobufs->owner != NULL)
-		stream_flush_all(loop->iobufs->owner);
+	if (loop->iobufs != NULL)
+		stream_flush_loop(loop->iobufs);
 	loop->turning = false;
 	return 0;
 }

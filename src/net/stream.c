@@ -46,8 +46,7 @@ void stream_fail(struct stream *s, enum reason why)
 	if (s->state == STREAM_DEAD)
 		return;
 	/* An alert, or the answer before the error, may still lie in the shared buffer. */
-	if (s->bufs->owner == s)
-		stream_flush_all(s);
+	stream_flush_all(s);
 	loop_later_cancel(&s->turn);
 	s->failure = why;
 	s->events->closed(s->arg, why);
@@ -286,8 +285,7 @@ void stream_close(struct stream *s)
 {
 	if (s == NULL || s->state == STREAM_DEAD)
 		return;
-	if (s->bufs->owner == s)
-		stream_flush_all(s);
+	stream_flush_all(s);
 	s->state = STREAM_DEAD;
 	s->view = (struct bytes){ 0 };
 	event_del(&s->event);

@@ -2,7 +2,8 @@
  * stream.h: the bytes of one descriptor, plain or TLS, for all its users: client, back-end, key and
  * cache service. Edge-triggered: one epoll_ctl when it opens and one when it closes; reads and
  * writes until the kernel says it has no more. Output is gathered and sent at the end of the turn,
- * so a head and the body that follows it make one record and one write. An accepted stream is read
+ * so a head and the body that follows it make one record and one write, and who waits for little of many
+ * streams is woken once for all of it (IOBUFS_BATCH). An accepted stream is read
  * when its turn comes among all that are ready (loop_ready), one that was connected to at once. Of a large
  * answer up to STREAM_READS reads follow when its turn comes: a tenth less of the processor than one each.
  *

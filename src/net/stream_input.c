@@ -176,9 +176,12 @@ static void read_tls(struct stream *s, struct bytes raw)
 
 static void step(struct stream *s, struct bytes raw)
 {
+	enum stream_step result;
 	enum reason why;
-	enum stream_step result = stream_tls_step(s, raw, &why);
 
+	/* A step may take long. */
+	stream_send_batch(s->bufs);
+	result = stream_tls_step(s, raw, &why);
 	if (s->state != STREAM_HANDSHAKE)
 		return;
 	switch (result) {

@@ -1,7 +1,8 @@
 /*
  * stream_output.c: from the user's slices to the kernel. What a turn writes is gathered in the
  * loop's shared buffers, which belong to one stream at a time; at the turn's end, or when another
- * stream begins to write, it is made into records and sent. What the kernel does not take waits in
+ * stream begins to write, it is made into records. If that is little it joins the batch of such
+ * streams, else it is sent at once, and the batch before it. What the kernel does not take waits in
  * the stream's own queue (pend), and the user is told STOP above the high water.
  */
 #include <errno.h>
@@ -17,17 +18,6 @@ enum {
 	 * requests) and reads nothing ends here. */
 	STREAM_PEND_SPARE = 512 * 1024,
 };
-
-void stream_own(struct stream *s)
-{
-	struct iobufs *bufs = s->bufs;
-
-	if (bufs->owner == s)
-		return;
-	if (bufs->owner != NULL)
-		stream_flush_all(bufs->owner);
-	bufs->owner = s;
-}
 
 static void append_pend(struct stream *s, const uint8_t *data, size_t len)
 {
@@ -98,13 +88,37 @@ static void send_slices(struct stream *s, struct bytes a, struct bytes b)
 		append_pend(s, b.at + n, b.len - (size_t)n);
 }
 
-void stream_send_out(struct stream *s)
+void stream_send_batch(struct iobufs *bufs)
+{
+	int n = bufs->batch_n;
+
+	bufs->batch_n = 0;
+	for (int i = 0; i < n; i++) {
+		const struct batched *b = &bufs->batch[i];
+
+		b->stream->batched -= (uint16_t)b->len;
+		send_slices(b->stream, bytes_of(bufs->out + b->at, b->len), (struct bytes){ 0 });
+	}
+	if (bufs->out_len == bufs->out_at) /* else the owner's bytes lie behind */
+		bufs->out_len = bufs->out_at = 0;
+}
+
+/* The owner's bytes in out, and more of its that lies elsewhere. */
+static void send_now(struct stream *s, struct bytes more)
 {
 	struct iobufs *bufs = s->bufs;
-	size_t len = bufs->out_len;
+	struct bytes mine;
 
-	bufs->out_len = 0;
-	send_slices(s, bytes_of(bufs->out, len), (struct bytes){ 0 });
+	stream_send_batch(bufs);
+	mine = bytes_of(bufs->out + bufs->out_at, bufs->out_len - bufs->out_at);
+	bufs->out_at = bufs->out_len = 0;
+	send_slices(s, mine.len > 0 ? mine : more, mine.len > 0 ? more : (struct bytes){ 0 });
+}
+
+void stream_send_out(struct stream *s)
+{
+	if (s->bufs->out_len > s->bufs->out_at)
+		send_now(s, (struct bytes){ 0 });
 }
 
 void stream_put_out(struct stream *s, const uint8_t *data, size_t len)
@@ -119,7 +133,7 @@ void stream_put_out(struct stream *s, const uint8_t *data, size_t len)
 		bufs->out_len += part;
 		data += part;
 		len -= part;
-		if (bufs->out_len >= IOBUFS_OUT)
+		if (bufs->out_len - bufs->out_at >= IOBUFS_OUT)
 			stream_send_out(s);
 	}
 }
@@ -140,16 +154,60 @@ static void flush_gather(struct stream *s)
 		encrypt(s, bufs->gather, len);
 }
 
+/* Another stream is to write: the owner's output joins the batch, or leaves. */
+static void disown(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+	size_t len;
+
+	if (s->ssl != NULL)
+		flush_gather(s);
+	bufs->owner = NULL;
+	len = bufs->out_len - bufs->out_at;
+	if (len == 0)
+		return;
+	if (len > IOBUFS_BATCH_EACH) {
+		stream_send_out(s);
+		return;
+	}
+	s->batched += (uint16_t)len;
+	bufs->batch[bufs->batch_n++] = (struct batched){ s, bufs->out_at, len };
+	bufs->out_at = bufs->out_len;
+	if (bufs->batch_n == IOBUFS_BATCH || bufs->out_at > IOBUFS_BATCH_BYTES - IOBUFS_BATCH_EACH)
+		stream_send_batch(bufs);
+}
+
+void stream_own(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+
+	if (bufs->owner == s)
+		return;
+	if (bufs->owner != NULL)
+		disown(bufs->owner);
+	bufs->owner = s;
+}
+
 void stream_flush_all(struct stream *s)
 {
 	struct iobufs *bufs = s->bufs;
 
+	if (s->batched > 0)
+		stream_send_batch(bufs);
 	if (bufs->owner != s)
 		return;
 	if (s->ssl != NULL)
 		flush_gather(s);
 	stream_send_out(s);
 	bufs->owner = NULL;
+}
+
+void stream_flush_loop(struct iobufs *bufs)
+{
+	if (bufs->batch_n > 0)
+		stream_send_batch(bufs);
+	if (bufs->owner != NULL)
+		stream_flush_all(bufs->owner);
 }
 
 /*
@@ -182,25 +240,18 @@ static void write_tls(struct stream *s, struct bytes b, bool more)
 
 static void write_plain(struct stream *s, struct bytes b)
 {
-	struct iobufs *bufs = s->bufs;
-
-	if (b.len >= IOBUFS_GATHER / 2) { /* with what was gathered before, from where it lies */
-		size_t len = bufs->out_len;
-
-		bufs->out_len = 0;
-		send_slices(
-		    s, len > 0 ? bytes_of(bufs->out, len) : b, len > 0 ? b : (struct bytes){ 0 });
-	} else {
+	if (b.len >= IOBUFS_GATHER / 2) /* with what was gathered before, from where it lies */
+		send_now(s, b);
+	else
 		stream_put_out(s, b.at, b.len);
-	}
 }
 
 size_t stream_queued(const struct stream *s)
 {
-	size_t n = buffer_len(&s->pend);
+	size_t n = buffer_len(&s->pend) + s->batched;
 
 	if (s->bufs->owner == s)
-		n += s->bufs->gather_len + s->bufs->out_len;
+		n += s->bufs->gather_len + s->bufs->out_len - s->bufs->out_at;
 	return n;
 }
 

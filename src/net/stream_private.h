@@ -11,6 +11,8 @@
 #include "net/buffers.h"
 #include "net/stream.h"
 
+_Static_assert(IOBUFS_BATCH_BYTES <= UINT16_MAX, "struct stream counts its bytes of them");
+
 enum stream_state { STREAM_CONNECTING, STREAM_HANDSHAKE, STREAM_OPEN, STREAM_DEAD };
 
 struct stream {
@@ -36,6 +38,7 @@ struct stream {
 	bool stopped; /* the user was told STOP */
 	bool finish, finish_sent; /* stream_finish; FIN has left */
 	bool woken, resumed; /* what the next turn has to do besides */
+	uint16_t batched; /* bytes of its output in the loop's batch */
 	struct buffer inbuf; /* input that was not consumed in its turn */
 	struct buffer rawbuf; /* ciphertext that SSL did not take (a paused handshake) */
 	struct buffer pend; /* output that the kernel did not take */
@@ -64,10 +67,12 @@ ssize_t stream_recv(struct stream *, void *buf,
 
 /* stream_output.c */
 void stream_own(
-    struct stream *); /* the shared output is this stream's; another's is flushed first */
-void stream_send_out(struct stream *); /* out to the kernel or to pend */
+    struct stream *); /* the shared output is this stream's; another's joins the batch or is sent */
+void stream_send_out(struct stream *); /* its bytes in out to the kernel or to pend */
+void stream_send_batch(struct iobufs *); /* its streams' bytes, the same */
 void stream_drop_output(struct stream *);
-void stream_flush_all(struct stream *); /* gather too; the loop does it at the end of a turn */
+void stream_flush_all(struct stream *); /* what it has in gather, out and the batch */
+void stream_flush_loop(struct iobufs *); /* of all streams: at the end of a turn */
 void stream_writable(struct stream *); /* the kernel takes again */
 void stream_put_out(struct stream *, const uint8_t *, size_t); /* appends to out; sends when full */
 
