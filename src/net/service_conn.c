@@ -557,7 +557,8 @@ int service_conn_new(
 	TAILQ_INIT(&conn->calls);
 	conn->tls = tls;
 	service_identify(conn, fd, peer);
-	conn->stream = stream_accept(service->loop, fd, ssl, &conn_events, conn);
+	conn->stream = stream_accept(
+	    service->loop, fd, conn->identity.local, ssl, &conn_events, conn);
 	if (conn->stream == NULL) { /* fd and ssl are closed */
 		free(conn);
 		return -1;

@@ -163,9 +163,28 @@ static void turn_cb(struct later *later)
 		work(s, s->bulk && !s->accepted ? STREAM_READS : 1);
 }
 
+static int watch(struct stream *s, bool output)
+{
+	short what = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
+
+	if (output || !s->local)
+		what |= EV_WRITE;
+	event_assign(&s->event, loop_base(s->loop), s->fd, what, event_cb, s);
+	return event_add(&s->event, NULL);
+}
+
+void stream_watch_output(struct stream *s, bool on)
+{
+	if (!s->local)
+		return;
+	event_del(&s->event);
+	if (watch(s, on) != 0)
+		stream_fail_later(s, REASON_MEMORY);
+}
+
 /* fd and ssl are closed on failure. */
 static struct stream *stream_new(
-    struct loop *loop, int fd, SSL *ssl, const struct stream_events *events, void *arg)
+    struct loop *loop, int fd, bool local, SSL *ssl, const struct stream_events *events, void *arg)
 {
 	struct stream *s = calloc(1, sizeof *s);
 
@@ -174,15 +193,14 @@ static struct stream *stream_new(
 	s->loop = loop;
 	s->bufs = loop_iobufs(loop);
 	s->fd = fd;
+	s->local = local;
 	s->ssl = ssl;
 	s->events = events;
 	s->arg = arg;
 	s->high_water = STREAM_HIGH_WATER;
 	if (s->bufs == NULL || (ssl != NULL && stream_tls_attach(s) != 0))
 		goto fail;
-	event_assign(&s->event, loop_base(loop), fd,
-	    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, event_cb, s);
-	if (event_add(&s->event, NULL) != 0)
+	if (watch(s, false) != 0)
 		goto fail;
 	return s;
 fail:
@@ -201,9 +219,9 @@ static void set_nodelay(int fd)
 }
 
 struct stream *stream_accept(
-    struct loop *loop, int fd, SSL *ssl, const struct stream_events *events, void *arg)
+    struct loop *loop, int fd, bool local, SSL *ssl, const struct stream_events *events, void *arg)
 {
-	struct stream *s = stream_new(loop, fd, ssl, events, arg);
+	struct stream *s = stream_new(loop, fd, local, ssl, events, arg);
 
 	if (s == NULL)
 		return NULL;
@@ -220,22 +238,28 @@ struct stream *stream_connect(struct loop *loop, const struct endpoint *to, SSL 
     const struct stream_events *events, void *arg)
 {
 	int fd = socket(to->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool local = to->addr.ss_family == AF_UNIX;
 	struct stream *s;
 
 	if (fd < 0) {
 		SSL_free(ssl);
 		return NULL;
 	}
-	if (to->addr.ss_family != AF_UNIX)
+	if (!local)
 		set_nodelay(fd);
 	/* Registered before connect(2), a descriptor reports a hang-up at once: connect first. */
 	if (connect(fd, (const struct sockaddr *)&to->addr, to->len) != 0 && errno != EINPROGRESS) {
-		s = stream_new(loop, fd, ssl, events, arg);
+		s = stream_new(loop, fd, local, ssl, events, arg);
 		if (s != NULL)
 			stream_fail_later(s, REASON_CONNECT);
 		return s;
 	}
-	return stream_new(loop, fd, ssl, events, arg);
+	s = stream_new(loop, fd, local, ssl, events, arg);
+	if (s != NULL && local) { /* it is connected, and no event says so */
+		s->writable = true;
+		stream_again(s);
+	}
+	return s;
 }
 
 /* libevent reports EPOLLERR as readable and writable, without EV_CLOSED: hangup is not set then. */

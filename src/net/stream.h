@@ -1,6 +1,7 @@
 /*
  * stream.h: the bytes of one descriptor, plain or TLS, for all its users: client, back-end, key and
- * cache service. Edge-triggered: one epoll_ctl when it opens and one when it closes; reads and
+ * cache service. Edge-triggered: one epoll_ctl when it opens and one when it closes (a Unix socket is watched for
+ * room to write only while something waits: each read at its other end would be an event); reads and
  * writes until the kernel says it has no more. Output is gathered and sent at the end of the turn,
  * so a head and the body that follows it make one record and one write, and who waits for little of many
  * streams is woken once for all of it (IOBUFS_BATCH). An accepted stream is read
@@ -56,9 +57,10 @@ struct stream_events {
 	    void *arg, SSL *, enum reason *); /* one step; NULL: SSL_do_handshake */
 };
 
-/* Accepted descriptor (of a listener: non-blocking, TCP_NODELAY); ssl NULL: plain. events and arg are borrowed until close. With TLS,
- * the handshake begins in the next turn. NULL: no memory; then fd and SSL are closed. */
-struct stream *stream_accept(struct loop *, int fd, SSL *, const struct stream_events *, void *arg);
+/* Accepted descriptor (of a listener: non-blocking, TCP_NODELAY); local: it is a Unix socket. ssl NULL: plain. events and arg are
+ * borrowed until close. With TLS, the handshake begins in the next turn. NULL: no memory; then fd and SSL are closed. */
+struct stream *stream_accept(
+    struct loop *, int fd, bool local, SSL *, const struct stream_events *, void *arg);
 /* Connects; failure comes as closed(REASON_CONNECT) in a later turn. NULL: no memory or no descriptor (SSL freed). */
 struct stream *stream_connect(
     struct loop *, const struct endpoint *, SSL *, const struct stream_events *, void *arg);

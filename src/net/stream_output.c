@@ -75,8 +75,10 @@ static void send_slices(struct stream *s, struct bytes a, struct bytes b)
 		if (n < 0)
 			n = 0;
 		s->sent += (uint64_t)n;
-		if ((size_t)n < a.len + b.len)
+		if ((size_t)n < a.len + b.len) {
 			s->writable = false;
+			stream_watch_output(s, true);
+		}
 	}
 	if ((size_t)n < a.len) {
 		append_pend(s, a.at + n, a.len - (size_t)n);
@@ -312,6 +314,8 @@ void stream_writable(struct stream *s)
 			n = 0;
 		s->sent += (uint64_t)n;
 		s->writable = (size_t)n == b.len;
+		if (s->writable)
+			stream_watch_output(s, false);
 		buffer_consume(&s->pend, (size_t)n);
 		s->bufs->pending -= (size_t)n;
 	}

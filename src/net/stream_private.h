@@ -25,6 +25,7 @@ struct stream {
 	enum stream_state state;
 	enum reason failure; /* met in a call of the user's: told in a later turn */
 	bool accepted; /* by a listener, not connected */
+	bool local; /* a Unix socket */
 	bool bulk; /* more than one read waits in line */
 	bool readable; /* the kernel may have more; cleared by a short read */
 	bool expected; /* readable is a guess of the user's */
@@ -56,6 +57,10 @@ void stream_go_on(struct stream *); /* the same, in line with the others where i
 void stream_fail(struct stream *, enum reason);
 /* The same from within one: in a later turn. */
 void stream_fail_later(struct stream *, enum reason);
+
+/* Of a Unix socket every read at the far end is an edge of EV_WRITE, whether one waits for it or not. So such a stream is
+ * watched for it only while its output waits. */
+void stream_watch_output(struct stream *, bool on);
 
 /* stream_input.c: reads once, decrypts, calls input(). */
 void stream_read(struct stream *);

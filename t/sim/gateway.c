@@ -252,7 +252,7 @@ int sim_client(struct sim_gateway *g, struct conn **out)
 		assert_non_null(ssl);
 		SSL_set_accept_state(ssl);
 	}
-	c->stream = stream_accept(g->worker.loop, pair[0], ssl, &conn_events, c);
+	c->stream = stream_accept(g->worker.loop, pair[0], true, ssl, &conn_events, c);
 	assert_non_null(c->stream);
 	c->front = front_http1_new(c);
 	assert_non_null(c->front);

@@ -184,7 +184,8 @@ void stream_bed_pair(int fds[2])
 static void stream_bed_accept(struct stream_bed *bed, int fds[2], SSL *ssl)
 {
 	bed->user.loop = bed->loop;
-	bed->user.stream = stream_accept(bed->loop, fds[0], ssl, &stream_bed_events, &bed->user);
+	bed->user.stream = stream_accept(
+	    bed->loop, fds[0], false, ssl, &stream_bed_events, &bed->user);
 	assert_non_null(bed->user.stream);
 	bed->fd = fds[1];
 }

@@ -181,8 +181,8 @@ static void open_pair(struct bed *bed, struct end *server, struct end *client, b
 		SSL_set_connect_state(peer);
 	}
 	server->loop = client->loop = bed->loop;
-	server->stream = stream_accept(bed->loop, fds[0], ssl, &events, server);
-	client->stream = stream_accept(bed->loop, fds[1], peer, &events, client);
+	server->stream = stream_accept(bed->loop, fds[0], true, ssl, &events, server);
+	client->stream = stream_accept(bed->loop, fds[1], true, peer, &events, client);
 	assert_non_null(server->stream);
 	assert_non_null(client->stream);
 }
@@ -308,7 +308,7 @@ static void test_rubbish_in_the_handshake_fails_it(void **state)
 	SSL_set_accept_state(ssl);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	server.loop = bed->loop;
-	server.stream = stream_accept(bed->loop, fds[0], ssl, &events, &server);
+	server.stream = stream_accept(bed->loop, fds[0], true, ssl, &events, &server);
 	assert_int_equal(write(fds[1], "GET / HTTP/1.1\r\n\r\n", 18), 18);
 	loop_run(bed->loop);
 	assert_int_equal(server.closed, 1);
@@ -328,7 +328,7 @@ static void test_the_alert_of_a_failed_handshake_is_sent(void **state)
 
 	SSL_set_accept_state(ssl);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	server.stream = stream_accept(bed->loop, fds[0], ssl, &events, &server);
+	server.stream = stream_accept(bed->loop, fds[0], true, ssl, &events, &server);
 	assert_int_equal(write(fds[1], no_hello, sizeof no_hello), sizeof no_hello);
 	loop_run(bed->loop);
 	assert_int_equal(server.closed, 1);

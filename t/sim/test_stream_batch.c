@@ -45,7 +45,7 @@ static int crowd_setup(void **state)
 
 		stream_bed_pair(fds);
 		u->loop = crowd->bed->loop;
-		u->stream = stream_accept(u->loop, fds[0], NULL, &stream_bed_events, u);
+		u->stream = stream_accept(u->loop, fds[0], false, NULL, &stream_bed_events, u);
 		assert_non_null(u->stream);
 		crowd->fds[i] = fds[1];
 	}

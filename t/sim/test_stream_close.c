@@ -196,7 +196,7 @@ static void closes_within(struct stream_bed *bed, enum call call, bool tls)
 		if (both) {
 			stream_bed_pair(pair);
 			other.stream = stream_accept(
-			    bed->loop, pair[0], NULL, &stream_bed_events, &other);
+			    bed->loop, pair[0], false, NULL, &stream_bed_events, &other);
 			bed->user.closes_too = other.stream;
 			stream_write(other.stream, &(struct iovec){ (char[]){ "ok" }, 2 }, 1);
 		}

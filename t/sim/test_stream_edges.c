@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -369,6 +370,106 @@ static void a_peer_that_makes_it_write_and_does_not_read_ends(void **state)
 	assert_int_equal(bed->user.why, REASON_GLITCHES);
 }
 
+/* ---- Unix sockets: what is read at the far end would be an event, unless nobody asked for it */
+
+/* Is the descriptor watched for room to write, as the kernel has it (proc(5), fdinfo)? */
+static bool is_watched_for_output(int fd)
+{
+	unsigned found = 0, mask = 0;
+
+	for (int i = 0; i < 100; i++) {
+		char path[64], line[256];
+		FILE *info;
+		int of;
+
+		snprintf(path, sizeof path, "/proc/self/fdinfo/%d", i);
+		info = fopen(path, "re");
+		while (info != NULL && fgets(line, sizeof line, info) != NULL)
+			if (sscanf(line, "tfd: %d events: %x", &of, &mask) == 2 && of == fd)
+				found = mask | EPOLLET; /* not 0 */
+		if (info != NULL)
+			fclose(info);
+	}
+	assert_true(found != 0);
+	return (found & EPOLLOUT) != 0;
+}
+
+static void accepts_local(struct stream_bed *bed)
+{
+	int fds[2];
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	bed->user.loop = bed->loop;
+	bed->user.stream = stream_accept(
+	    bed->loop, fds[0], true, NULL, &stream_bed_events, &bed->user);
+	assert_non_null(bed->user.stream);
+	bed->fd = fds[1];
+}
+
+static void connects_local(struct stream_bed *bed)
+{
+	connects(bed, &stream_bed_events, &bed->user);
+}
+
+static void is_not_woken_by_what_is_read(struct stream_bed *bed)
+{
+	for (int i = 0; i < 3; i++) {
+		stream_bed_say(bed, 100);
+		stream_flush(bed->user.stream);
+		assert_false(is_watched_for_output(stream_fd(bed->user.stream)));
+		assert_int_equal(stream_bed_far_reads(bed), 100);
+		stream_bed_far_says(bed, "x");
+		sim_until(bed->loop, bed->user.got == (size_t)i + 1);
+	}
+}
+
+static void a_far_end_that_reads_wakes_nobody(void **state)
+{
+	accepts_local(*state);
+	is_not_woken_by_what_is_read(*state);
+}
+
+static void nor_where_the_stream_was_connected(void **state)
+{
+	connects_local(*state);
+	is_not_woken_by_what_is_read(*state);
+}
+
+/* But for output that waits: twice, and after each time it is as before. */
+static void what_waits_leaves_as_the_far_end_reads(struct stream_bed *bed)
+{
+	enum { ALL = 300 * 1024 };
+
+	for (int round = 1; round <= 2; round++) {
+		size_t got = 0, said = 0;
+
+		for (; said < ALL; said += 100 * 1024)
+			(void)stream_bed_say(bed, 100 * 1024);
+		stream_flush(bed->user.stream);
+		assert_true(stream_queued(bed->user.stream) > STREAM_HIGH_WATER);
+		assert_true(is_watched_for_output(stream_fd(bed->user.stream)));
+		sim_until(bed->loop, (got += stream_bed_far_reads(bed)) == said);
+		assert_int_equal(bed->user.drained, round);
+		is_not_woken_by_what_is_read(bed);
+		bed->user.got = 0;
+	}
+}
+
+static void what_waits_in_a_unix_socket_leaves(void **state)
+{
+	accepts_local(*state);
+	stream_bed_narrow(*state);
+	what_waits_leaves_as_the_far_end_reads(*state);
+}
+
+static void and_where_the_stream_was_connected(void **state)
+{
+	connects_local(*state);
+	stream_bed_narrow(*state);
+	what_waits_leaves_as_the_far_end_reads(*state);
+}
+
 int main(void)
 {
 #define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_bed_setup, stream_bed_teardown)
@@ -388,6 +489,10 @@ int main(void)
 		STREAM_TEST(finishing_flushes_all_and_drops_what_comes_after),
 		STREAM_TEST(drained_comes_once_for_each_stop),
 		STREAM_TEST(a_peer_that_makes_it_write_and_does_not_read_ends),
+		STREAM_TEST(a_far_end_that_reads_wakes_nobody),
+		STREAM_TEST(nor_where_the_stream_was_connected),
+		STREAM_TEST(what_waits_in_a_unix_socket_leaves),
+		STREAM_TEST(and_where_the_stream_was_connected),
 	};
 
 	return cmocka_run_group_tests_name("stream_edges", tests, NULL, NULL);

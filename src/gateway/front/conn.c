@@ -390,7 +390,8 @@ static int open_stream(struct conn *c)
 		SSL_up_ref(ssl);
 	}
 	c->fd = -1;
-	c->stream = stream_accept(c->worker->loop, fd, ssl, &conn_events, c);
+	c->stream = stream_accept(
+	    c->worker->loop, fd, c->client.peer.family == AF_UNIX, ssl, &conn_events, c);
 	if (c->stream == NULL && c->handshake != NULL) {
 		handshake_free(c->handshake);
 		c->handshake = NULL;
