@@ -1,6 +1,6 @@
 /*
  * stream.c: the life of a stream and its events. The descriptor is registered once, edge-triggered,
- * for both ways; flags remember what the kernel said. All work is done from two places: the event's
+ * for both ways (a Unix socket for writing only while output waits); flags remember what the kernel said. All work is done from two places: the event's
  * callback, for what was connected to, and the turn that the stream has with loop_later (what has to be
  * done soon) or loop_ready (what can wait in line: what accepted streams have to say, and what is left
  * after one read of those with large answers). Neither is within a call of the user's, so a callback of the user's is
@@ -65,7 +65,8 @@ static void connected(struct stream *s)
 	int err = 0;
 	socklen_t len = sizeof err;
 
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0 || err != 0) {
+	/* connect(2) has said so of a Unix socket; an error would be one of what was sent since. */
+	if (!s->local && (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0 || err != 0)) {
 		stream_fail(s, REASON_CONNECT);
 		return;
 	}
@@ -82,11 +83,12 @@ static void connected(struct stream *s)
 static void work(struct stream *s, int reads)
 {
 	if (s->state == STREAM_CONNECTING) {
-		if (!s->writable && !s->hangup)
+		if (!s->writable && !s->hangup && !s->local)
 			return;
 		connected(s);
 	}
-	if (s->state == STREAM_OPEN && s->writable && (buffer_len(&s->pend) > 0 || s->finish))
+	if ((s->state == STREAM_OPEN || s->state == STREAM_HANDSHAKE) && s->writable &&
+	    (buffer_len(&s->pend) > 0 || s->finish))
 		stream_writable(s);
 	if (s->state != STREAM_DEAD && stream_wants_read(s))
 		stream_read(s);

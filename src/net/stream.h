@@ -100,6 +100,8 @@ void stream_close(struct stream *); /* no event follows; freed after the turn */
 void stream_wake(
     struct stream *); /* a paused handshake's answer has come: steps in this turn or the next */
 void stream_flush(struct stream *); /* now, not at the end of the turn */
+/* What has not left for the kernel never will: stream_sent() is the last word. For who may say the same elsewhere. */
+void stream_drop(struct stream *);
 
 SSL *stream_ssl(const struct stream *); /* NULL: plain */
 int stream_fd(const struct stream *);

@@ -98,6 +98,8 @@ void stream_send_batch(struct iobufs *bufs)
 	for (int i = 0; i < n; i++) {
 		const struct batched *b = &bufs->batch[i];
 
+		if (b->len == 0) /* dropped; its stream may be gone */
+			continue;
 		b->stream->batched -= (uint16_t)b->len;
 		send_slices(b->stream, bytes_of(bufs->out + b->at, b->len), (struct bytes){ 0 });
 	}
@@ -330,6 +332,22 @@ void stream_flush(struct stream *s)
 {
 	if (s->state != STREAM_DEAD)
 		stream_flush_all(s);
+}
+
+void stream_drop(struct stream *s)
+{
+	struct iobufs *bufs = s->bufs;
+
+	for (int i = 0; i < bufs->batch_n; i++)
+		if (bufs->batch[i].stream == s)
+			bufs->batch[i].len = 0;
+	s->batched = 0;
+	if (bufs->owner == s) {
+		bufs->gather_len = 0;
+		bufs->out_len = bufs->out_at;
+		bufs->owner = NULL;
+	}
+	stream_drop_output(s);
 }
 
 static void say_end(struct stream *s)

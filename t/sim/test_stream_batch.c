@@ -367,6 +367,34 @@ static void flushes_without_end_stay_within_bounds(void **state)
 	sim_until(crowd->bed->loop, (got += far_got(STREAMS - 1)) == 200);
 }
 
+/* Their streams are gone before the turn's end sends the batch. */
+static void two_take_back_what_they_said(struct later *later)
+{
+	(void)later;
+	says(0, "not ");
+	says(1, "one");
+	says(0, "this");
+	says(2, "two");
+	says(3, "nor this");
+	for (int i = 0; i <= 3; i += 3) {
+		stream_drop(crowd->users[i].stream);
+		assert_int_equal(stream_queued(crowd->users[i].stream), 0);
+		crowd->users[i].closes_in = CLOSED;
+		stream_close(crowd->users[i].stream);
+		assert_int_equal(recv(crowd->fds[i], crowd->block, 1, 0), 0);
+	}
+	says(4, "four");
+}
+
+static void what_is_dropped_never_leaves(void **state)
+{
+	(void)state;
+	in_a_turn(two_take_back_what_they_said);
+	assert_true(heard(1, "one"));
+	assert_true(heard(2, "two"));
+	assert_true(heard(4, "four"));
+}
+
 static void one_meets_a_reset(struct later *later)
 {
 	struct linger now = { 1, 0 };
@@ -434,6 +462,7 @@ int main(void)
 		CROWD_TEST(each_stream_keeps_its_order),
 		CROWD_TEST(who_ends_or_flushes_takes_the_batch_along),
 		CROWD_TEST(flushes_without_end_stay_within_bounds),
+		CROWD_TEST(what_is_dropped_never_leaves),
 		CROWD_TEST(a_reset_of_one_is_no_other_ones_business),
 		CROWD_TEST(what_joins_the_batch_comes_behind_the_streams_own_queue),
 	};

@@ -470,6 +470,60 @@ static void and_where_the_stream_was_connected(void **state)
 	what_waits_leaves_as_the_far_end_reads(*state);
 }
 
+/* What was written before its first turn fills it: it is open all the same, and hears what the far end says. */
+static void a_unix_socket_is_open_though_it_is_full(void **state)
+{
+	struct stream_bed *bed = *state;
+	char address[64];
+	struct endpoint at;
+	int listening;
+
+	snprintf(address, sizeof address, "unix:/tmp/sslgw-edges.%d", (int)getpid());
+	assert_int_equal(endpoint_parse(&at, address), 0);
+	listening = listener_socket(&at, false);
+	assert_true(listening >= 0);
+	bed->user.loop = bed->loop;
+	bed->user.stream = stream_connect(bed->loop, &at, NULL, &stream_bed_events, &bed->user);
+	assert_non_null(bed->user.stream);
+	stream_bed_narrow(bed);
+	(void)stream_bed_say(bed, 100 * 1024);
+	stream_flush(bed->user.stream);
+	assert_true(stream_queued(bed->user.stream) > 0);
+	sim_until(bed->loop, bed->user.opened == 1);
+	bed->fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(bed->fd >= 0);
+	stream_bed_far_says(bed, "413");
+	sim_until(bed->loop, bed->user.got == 3);
+	close(listening);
+	unlink(address + 5);
+}
+
+/* A chain of certificates may be longer than what the kernel takes at once. */
+static void a_long_flight_of_the_handshake_goes_on_as_it_is_read(void **state)
+{
+	struct stream_bed *bed = *state;
+	SSL *ssl;
+	int fds[2];
+
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(
+		    SSL_CTX_add1_chain_cert(bed->server, SSL_CTX_get0_certificate(bed->server)), 1);
+	ssl = SSL_new(bed->server);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	SSL_set_accept_state(ssl);
+	bed->peer = SSL_new(bed->client);
+	SSL_set_fd(bed->peer, fds[1]);
+	SSL_set_connect_state(bed->peer);
+	bed->fd = fds[1];
+	bed->user.loop = bed->loop;
+	bed->user.stream = stream_accept(
+	    bed->loop, fds[0], true, ssl, &stream_bed_events, &bed->user);
+	assert_non_null(bed->user.stream);
+	stream_bed_narrow(bed);
+	stream_bed_open(bed);
+}
+
 int main(void)
 {
 #define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_bed_setup, stream_bed_teardown)
@@ -489,6 +543,8 @@ int main(void)
 		STREAM_TEST(finishing_flushes_all_and_drops_what_comes_after),
 		STREAM_TEST(drained_comes_once_for_each_stop),
 		STREAM_TEST(a_peer_that_makes_it_write_and_does_not_read_ends),
+		STREAM_TEST(a_unix_socket_is_open_though_it_is_full),
+		STREAM_TEST(a_long_flight_of_the_handshake_goes_on_as_it_is_read),
 		STREAM_TEST(a_far_end_that_reads_wakes_nobody),
 		STREAM_TEST(nor_where_the_stream_was_connected),
 		STREAM_TEST(what_waits_in_a_unix_socket_leaves),

@@ -419,8 +419,11 @@ static enum step fail(struct origin_http1 *h, enum reason reason)
 	const struct origin_events *events = h->origin.events;
 	void *arg = h->origin.arg;
 	bool begun = h->state != ORIGIN_HEAD || h->interims > 0 || stream_input(up->stream).len > 0;
-	uint64_t sent = stream_sent(up->stream) - h->sent_before;
+	uint64_t sent;
 
+	/* Another server may be asked because nothing was sent here: then nothing may be. */
+	stream_drop(up->stream);
+	sent = stream_sent(up->stream) - h->sent_before;
 	state_set(h, ORIGIN_FREE);
 	/* A kept connection that the back-end was just closing says nothing about the back-end. */
 	upstream_release(up, up->reused && !begun && reason != REASON_ANSWER_TIMEOUT
