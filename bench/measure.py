@@ -172,13 +172,13 @@ class Family:
 
 
 class Front(Family):
-    """One front: its configuration from fronts/NAME.in. kinds: which of its ports; words: what the configuration says
+    """One front: its configuration from fronts/NAME.in (the floor has none). kinds: which of its ports; words: what the configuration says
     otherwise than that of the rows: WORKERS, SITES, ROUTES, SERVERS, IDLE."""
     PLAIN = {
         "nginx": {"WORKERS": 1, "SITES": "", "ROUTES": "location / { proxy_pass http://origin; }",
                   "SERVERS": "server 127.0.0.1:@ORIGIN@;", "IDLE": 512},
         "haproxy": {"IDLE": 512, "SERVERS": "server one 127.0.0.1:@ORIGIN@ pool-max-conn @IDLE@ pool-purge-delay 300s"},
-        "hitch": {},
+        "hitch": {}, "floor": {},
         "sslgw": {"WORKERS": 1, "SITES": "", "ROUTES": '{ path = "/"; pool = "origin"; }',
                   "SERVERS": '{ address = "127.0.0.1:@ORIGIN@"; }', "IDLE": 512},
     }
@@ -206,6 +206,9 @@ class Front(Family):
 
     def commands(self):
         """The programs to start, each with its configuration written."""
+        if self.kind == "floor":  # it has none
+            yield [self.program, str(self.bench.origin_port), f"{self.bench.dir}/certs", *(str(p) for p in self.ports.values())]
+            return
         texts = {"": self.fill()} if self.kind != "sslgw" else {
             kind: self.fill(PORT=self.ports[kind], CERT="ecdsa" if kind == "ecdsa" else "rsa",
                             RESUMPTION="stateful" if kind == "stateful" else "tickets") for kind in self.kinds}
@@ -253,8 +256,8 @@ class Bench:
 
     def front(self, name, **more):
         """None: not here, and said once."""
-        builds = {"sslgw": self.build, "before": self.before}
-        program = builds[name] and f"{builds[name]}/sslgw" if name in builds else self.program(name)
+        ours = {"sslgw": f"{self.build}/sslgw", "before": f"{self.before}/sslgw", "floor": f"{self.build}/bench/floor"}
+        program = ours.get(name) or self.program(name)
         if program is None:
             print(f"bench: no {name} here: left out", file=sys.stderr)
             return None
