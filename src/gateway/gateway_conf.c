@@ -200,13 +200,13 @@ static const struct conf_option options[] = {
 	    .help = "revoked client certificates" },
 	{ .path = "sites[].headers",
 	    .type = CONF_FLAGS,
-	    .values = "forwarded|mod_ssl|rfc7239|rfc9440|iis|xfcc",
+	    .values = "forwarded|mod_ssl|rfc7239|rfc9440|iis|xfcc|via",
 	    .def = "forwarded|mod_ssl",
 	    SITE(headers),
 	    .help =
 		"what the back-end is told: forwarded (X-Forwarded-*), mod_ssl (X-SSL-*), rfc7239 "
 		"(Forwarded), rfc9440 (Client-Cert, Client-Cert-Chain), iis (X-ARR-*), xfcc "
-		"(X-Forwarded-Client-Cert)" },
+		"(X-Forwarded-Client-Cert), via (Via; many servers compress no answer then)" },
 	CONF_ROUTES_SITE_OPTIONS,
 	{ .path = "sites[].routes[]",
 	    .type = CONF_LIST,

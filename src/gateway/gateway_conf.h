@@ -33,7 +33,8 @@ enum headers_profile {
 	HEADERS_RFC7239 = 4,
 	HEADERS_RFC9440 = 8,
 	HEADERS_IIS = 16,
-	HEADERS_XFCC = 32
+	HEADERS_XFCC = 32,
+	HEADERS_VIA = 64
 }; /* bits, in the order of the option's values */
 /* What becomes of a path that servers read in different ways. SAFE: it passes if each reading of it is
  * on the same route. */

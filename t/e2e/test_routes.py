@@ -248,11 +248,12 @@ def test_header_profiles_tell_what_their_readers_expect(bed, ctx, pki):
     from cryptography.hazmat.primitives.serialization import Encoding
     back = bed.backend()
     gw = bed.gateway(bed.settings(back, sites=[bed.site(
-        "localhost", headers=["rfc7239", "rfc9440", "iis", "xfcc"],
+        "localhost", headers=["rfc7239", "rfc9440", "iis", "xfcc", "via"],
         client_certificate={"verify": "optional", "ca_file": pki.client_ca.chain_file})]))
     client.get(gw.port, ctx())
     seen = back.seen[-1]
     assert seen.get("Forwarded") == 'for=127.0.0.1;host="localhost";proto=https'
+    assert seen.get("Via") == "1.1 sslgw"
     assert seen.get("Front-End-Https") == "on" and re.fullmatch(r"\d+\|\d+\|\|", seen.get("X-ARR-SSL"))
     for name in ("Client-Cert", "X-ARR-ClientCert", "X-Forwarded-Client-Cert", "X-Forwarded-For", "X-SSL-Protocol"):
         assert seen.get(name) is None

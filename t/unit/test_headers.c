@@ -298,6 +298,19 @@ static void a_certificate_is_told_as_each_profile_has_it(void **state)
 	    "\r\n");
 }
 
+static void via_is_put_behind_that_of_others(void **state)
+{
+	struct bench *b = bench();
+
+	(void)state;
+	b->conf.headers = HEADERS_VIA;
+	assert_string_equal(built(b, "GET / HTTP/1.1\r\nVia: 2 fred\r\nHost: a\r\n\r\n"),
+	    "GET / HTTP/1.1\r\nHost: a\r\nVia: 2 fred\r\nVia: 1.1 sslgw\r\n\r\n");
+	b->client.version = NULL; /* of plain HTTP too, and of what the client spoke */
+	assert_string_equal(built(b, "GET / HTTP/1.0\r\nHost: a\r\n\r\n"),
+	    "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 sslgw\r\n\r\n");
+}
+
 static void the_log_finds_its_fields(void **state)
 {
 	struct bench *b = bench();
@@ -327,6 +340,7 @@ int main(void)
 		cmocka_unit_test(without_a_profile_its_names_are_removed_all_the_same),
 		cmocka_unit_test(mod_ssl_names_what_the_handshake_found),
 		cmocka_unit_test(a_certificate_is_told_as_each_profile_has_it),
+		cmocka_unit_test(via_is_put_behind_that_of_others),
 		cmocka_unit_test(the_log_finds_its_fields),
 	};
 

@@ -118,6 +118,12 @@ static void write_xfcc(struct writer *w, const struct clientcert *cert)
 	writer_str(w, "\r\n");
 }
 
+/* Behind the fields of that name that came, which pass: all of them are one list. */
+static void write_via(struct writer *w, const struct head *head)
+{
+	writer_str(w, head->minor == 0 ? "Via: 1.0 sslgw\r\n" : "Via: 1.1 sslgw\r\n");
+}
+
 void profiles_write(struct writer *w, const struct headers_facts *f)
 {
 	unsigned profiles = f->site->conf->headers;
@@ -125,6 +131,8 @@ void profiles_write(struct writer *w, const struct headers_facts *f)
 
 	if ((profiles & HEADERS_RFC7239) != 0)
 		write_rfc7239(w, f);
+	if ((profiles & HEADERS_VIA) != 0)
+		write_via(w, f->head);
 	if (client->version == NULL)
 		return;
 	if ((profiles & HEADERS_RFC9440) != 0 && client->cert != NULL)
