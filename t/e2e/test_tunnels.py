@@ -131,6 +131,69 @@ def test_an_end_without_goodbye_is_no_accident_only_after_the_other_sides(bed, c
     wait.until(lambda: gw.counter("sslgw_requests_open") == 0 and gw.counter("sslgw_connections_open") == 0, 5, "all is over")
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""])
+def test_a_head_that_asks_for_another_protocol_has_no_body_in_its_answer(bed, ctx, framing):
+    """The server stays with HTTP: what follows the head is the next answer."""
+    def script(connection):
+        while (seen := connection.request()) is not None:
+            connection.send(f"HTTP/1.1 200 OK\r\n{framing}\r\n".encode() if seen.method == "HEAD" else
+                            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext")
+    gw = bed.gateway(bed.settings(bed.backend(script=script), workers=1))
+    with client.Client(gw.port, ctx(), timeout=5) as c:
+        c.send(http1.request("HEAD", "/", "localhost", UPGRADE) + http1.request("GET", "/", "localhost"))
+        assert c.reader.answer("HEAD").status == 200
+        assert c.reader.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+        assert c.reader.exactly(4) == b"next"
+
+
+def test_tunnels_that_end_badly_do_not_make_their_server_one_to_be_spared(bed, ctx):
+    back, other = bed.backend(script=echo), bed.backend(script=echo)
+    settings = bed.settings(back, workers=1, timeouts={"tunnel": "300ms"})
+    settings["pools"] = [{"name": "main", "max_fails": 1, "servers": [{"address": back.address}, {"address": other.address, "backup": True}]}]
+    gw = bed.gateway(settings)
+    for end in ("silence", "reset"):
+        c, _ = switched(gw, ctx)
+        assert c.reader.exactly(6) == b"hello "
+        if end == "reset":
+            c.send(b"reset")
+        try:
+            rest(c)
+        except OSError:
+            pass
+        c.close()
+    wait.until(lambda: gw.counter("sslgw_requests_open") == 0, 5, "the tunnels are over")
+    c, _ = switched(gw, ctx)
+    c.close()
+    assert len(back.upgrades) == 3 and not other.seen
+
+
+def test_a_switch_is_an_answer_that_makes_a_server_well_again(bed, ctx):
+    def script(connection):
+        if len(back.seen) == 0:
+            connection.request()
+            return  # no answer: it is spared
+        echo(connection)
+    back, other = bed.backend(script=script), bed.backend(script=echo)
+    settings = bed.settings(back, workers=1)
+    settings["pools"] = [{"name": "main", "max_fails": 1, "fail_timeout": "1s",
+                          "servers": [{"address": back.address}, {"address": other.address, "backup": True}]}]
+    gw = bed.gateway(settings)
+    c, _ = switched(gw, ctx)  # the other's, by another try
+    c.close()
+    assert len(back.seen) == 1 and len(other.upgrades) == 1
+    held = []
+
+    def back_again():
+        held.append(switched(gw, ctx)[0])
+        return len(back.seen) > 1
+    wait.until(back_again, 5, "a trial goes to the server")
+    before = len(other.upgrades)
+    held.append(switched(gw, ctx)[0])  # while the trial's tunnel stands
+    assert len(other.upgrades) == before and len(back.upgrades) == 2
+    for c in held:
+        c.close()
+
+
 def half_closed(gw, data):
     """A tunnel through which DATA was sent, and then that no more comes."""
     tcp = socket.create_connection(("127.0.0.1", gw.port), 10)

@@ -39,6 +39,7 @@ static enum step read_to_close(struct origin_http1 *, struct bytes in);
 static bool offer(struct origin_http1 *, struct bytes);
 static void read_end(struct origin_http1 *);
 static void tunnel_ended(struct origin_http1 *);
+static void tell_worked(struct origin_http1 *);
 static enum step finish(struct origin_http1 *);
 static enum step fail(struct origin_http1 *, enum reason);
 static void go_on(struct origin_http1 *);
@@ -253,6 +254,7 @@ static enum step read_head(struct origin_http1 *h, struct bytes in)
 	if (stream_sent(up->stream) == h->sent_before)
 		return fail(h, REASON_BACKEND_SURPLUS);
 	if (h->upgrade_to.len > 0) {
+		pools->asked->method = asked->method;
 		pools->asked->upgrade_to = h->upgrade_to;
 		asked = pools->asked;
 	}
@@ -305,6 +307,7 @@ static enum step read_switch(struct origin_http1 *h, const struct head *head, si
 {
 	state_set(h, ORIGIN_TUNNEL);
 	h->asked = false;
+	tell_worked(h);
 	h->origin.events->head(h->origin.arg, head);
 	if (h->state == ORIGIN_FREE)
 		return STEP_OVER;
@@ -390,6 +393,14 @@ static void tunnel_ended(struct origin_http1 *h)
 
 /* ---- the end */
 
+/* Of a tunnel its 101 is the answer: how it ends, maybe hours later, is no news of the server. */
+static void tell_worked(struct origin_http1 *h)
+{
+	struct upstream *up = upstream_of(h);
+
+	server_worked(up->server, up->reused, loop_now_ms(up->worker->loop));
+}
+
 /* What lies behind the answer, unread, would be read as the next one's, or is the end. */
 static enum step finish(struct origin_http1 *h)
 {
@@ -406,8 +417,9 @@ static enum step finish(struct origin_http1 *h)
 
 	if (reuse && h->paused)
 		stream_resume(up->stream);
+	if (h->state != ORIGIN_TUNNEL)
+		tell_worked(h);
 	state_set(h, ORIGIN_FREE);
-	server_worked(up->server, up->reused, loop_now_ms(up->worker->loop));
 	upstream_release(up, reuse ? UPSTREAM_REUSE : UPSTREAM_CLOSE);
 	events->end(arg, odd);
 	return STEP_OVER;
@@ -419,16 +431,21 @@ static enum step fail(struct origin_http1 *h, enum reason reason)
 	const struct origin_events *events = h->origin.events;
 	void *arg = h->origin.arg;
 	bool begun = h->state != ORIGIN_HEAD || h->interims > 0 || stream_input(up->stream).len > 0;
+	enum upstream_fate fate = UPSTREAM_FAILED;
 	uint64_t sent;
+
+	/* A kept connection that the back-end was just closing says nothing about the back-end; nor does a tunnel
+	 * that falls silent, or that one of its ends resets. */
+	if (h->state == ORIGIN_TUNNEL)
+		fate = UPSTREAM_CLOSE;
+	else if (up->reused && !begun && reason != REASON_ANSWER_TIMEOUT)
+		fate = UPSTREAM_STALE;
 
 	/* Another server may be asked because nothing was sent here: then nothing may be. */
 	stream_drop(up->stream);
 	sent = stream_sent(up->stream) - h->sent_before;
 	state_set(h, ORIGIN_FREE);
-	/* A kept connection that the back-end was just closing says nothing about the back-end. */
-	upstream_release(up, up->reused && !begun && reason != REASON_ANSWER_TIMEOUT
-				 ? UPSTREAM_STALE
-				 : UPSTREAM_FAILED);
+	upstream_release(up, fate);
 	events->failed(arg, reason, begun, sent);
 	return STEP_OVER;
 }
