@@ -5,7 +5,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "crypto/epoch.h"
 #include "net/endpoint.h"
 
 #include "gateway/conf_check.h"
@@ -19,6 +21,7 @@ struct named {
 	const void *field;
 	size_t order; /* in the file */
 	bool quiet; /* its double is told already */
+	bool any_case;
 };
 
 enum { HOST_MAX_BYTES = 253, LABEL_MAX_BYTES = 63 };
@@ -117,6 +120,8 @@ static void check_site(
 		    "a site without certificates: add certificates = [ \"chain.pem\" ];");
 	for (size_t i = 0; i < site->names.n; i++)
 		check_host(&site->names.at[i], errors);
+	if (site->group == NULL || *site->group == '\0' || strlen(site->group) > EPOCH_GROUP_MAX)
+		conf_reject(errors, &site->group, "group: write 1 to %d bytes", EPOCH_GROUP_MAX);
 	check_versions(site, errors);
 	if ((verify == CLIENTCERT_OPTIONAL || verify == CLIENTCERT_REQUIRE) &&
 	    site->client_certificate.ca_file == NULL)
@@ -203,7 +208,7 @@ static void check_routes(const struct site_conf *site, bool exact, struct conf_e
 		else if (strpbrk(r->path, "?#") != NULL)
 			conf_reject(errors, &r->path,
 			    "path \"%s\" cannot hold ? or #: routes go by the path alone", r->path);
-		all[n] = (struct named){ r->path, &r->path, n, false };
+		all[n] = (struct named){ r->path, &r->path, n, false, site->ignore_case };
 		n++;
 	}
 	tell_doubles(all, n, "path", errors);
@@ -223,7 +228,8 @@ static void check_doubles(const struct gateway_conf *conf, struct conf_errors *e
 		const struct site_conf *site = &conf->sites.at[i];
 
 		for (size_t j = 0; j < site->names.n; j++, n++)
-			all[n] = (struct named){ site->names.at[j], &site->names.at[j], n, false };
+			all[n] = (struct named){ site->names.at[j], &site->names.at[j], n, false,
+				true };
 	}
 	tell_doubles(all, n, "host name", errors);
 	n = 0;
@@ -234,7 +240,8 @@ static void check_doubles(const struct gateway_conf *conf, struct conf_errors *e
 		/* A name taken from names is told there. */
 		if (site->name != NULL)
 			all[n] = (struct named){ site->name,
-				given ? (const void *)&site->name : &site->names, n, !given },
+				given ? (const void *)&site->name : &site->names, n, !given,
+				false },
 			n++;
 	}
 	tell_doubles(all, n, "site name", errors);
@@ -243,7 +250,7 @@ static void check_doubles(const struct gateway_conf *conf, struct conf_errors *e
 		const struct pool_conf *pool = &conf->pools.at[i];
 
 		if (pool->name != NULL)
-			all[n] = (struct named){ pool->name, &pool->name, n, false }, n++;
+			all[n] = (struct named){ pool->name, &pool->name, n, false, false }, n++;
 	}
 	tell_doubles(all, n, "pool name", errors);
 	free(all);
@@ -259,7 +266,7 @@ static void check_servers_doubles(const struct pool_conf *pool, struct conf_erro
 		char *const *address = &pool->servers.at[i].address;
 
 		if (*address != NULL)
-			all[n] = (struct named){ *address, address, n, false }, n++;
+			all[n] = (struct named){ *address, address, n, false, false }, n++;
 	}
 	tell_doubles(all, n, "server", errors);
 	free(all);
@@ -334,6 +341,11 @@ static void check_used_pools(const struct gateway_conf *conf, struct conf_errors
 	free(names);
 }
 
+static int compare_names(const struct named *a, const struct named *b)
+{
+	return (a->any_case ? strcasecmp : strcmp)(a->name, b->name);
+}
+
 static void tell_doubles(struct named *all, size_t n, const char *what, struct conf_errors *errors)
 {
 	const struct named *first = all;
@@ -344,7 +356,7 @@ static void tell_doubles(struct named *all, size_t n, const char *what, struct c
 	for (size_t i = 1; i < n; i++) {
 		const char *where;
 
-		if (strcmp(all[i].name, first->name) != 0) {
+		if (compare_names(&all[i], first) != 0) {
 			first = &all[i];
 			continue;
 		}
@@ -359,7 +371,7 @@ static void tell_doubles(struct named *all, size_t n, const char *what, struct c
 static int by_name(const void *a, const void *b)
 {
 	const struct named *x = a, *y = b;
-	int order = strcmp(x->name, y->name);
+	int order = compare_names(x, y);
 
 	return order != 0 ? order : x->order < y->order ? -1 : 1;
 }

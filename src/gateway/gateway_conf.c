@@ -207,6 +207,11 @@ static const struct conf_option options[] = {
 		"what the back-end is told: forwarded (X-Forwarded-*), mod_ssl (X-SSL-*), rfc7239 "
 		"(Forwarded), rfc9440 (Client-Cert, Client-Cert-Chain), iis (X-ARR-*), xfcc "
 		"(X-Forwarded-Client-Cert), via (Via; many servers compress no answer then)" },
+	{ .path = "sites[].ignore_case",
+	    .type = CONF_BOOL,
+	    SITE(ignore_case),
+	    .help = "routes are found without regard to case, for servers that have none in paths "
+		    "(IIS)" },
 	CONF_ROUTES_SITE_OPTIONS,
 	{ .path = "sites[].routes[]",
 	    .type = CONF_LIST,

@@ -99,6 +99,7 @@ struct site_conf {
 	bool prefer_client_ciphers;
 	int tls12_tickets; /* enum: "default|on|off" (default: on, but off in modern) */
 	char *group; /* which epoch keys its tickets are made with */
+	bool ignore_case; /* of paths: for servers that do */
 	uint64_t session_lifetime; /* ms */
 	int resumption; /* enum resumption */
 	struct {

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/hash.h"
 #include "gateway/exchange/access.h"
@@ -159,13 +160,14 @@ bool sites_share_connections(const struct site *a, const struct site *b)
 const struct site_route *site_route(const struct site *site, struct bytes path)
 {
 	size_t low = 0, high = site->routes_n;
+	bool any_case = site->conf->ignore_case;
 
 	if (path.len == 1 && path.at[0] == '*')
 		path = bytes_str("/");
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (target_order(path, site->routes[middle].conf->path) >= 0)
+		if (target_order(path, site->routes[middle].conf->path, any_case) >= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -174,7 +176,8 @@ const struct site_route *site_route(const struct site *site, struct bytes path)
 	     r = r->above) {
 		const char *wanted = (const char *)r->path.at;
 
-		if (r->conf->exact ? target_is(path, wanted) : target_under(path, wanted))
+		if (r->conf->exact ? target_is(path, wanted, any_case)
+				   : target_under(path, wanted, any_case))
 			return r;
 	}
 	return NULL;
@@ -209,9 +212,16 @@ static int names_add(struct sites *sites, const struct site *site)
 static int by_path(const void *a, const void *b)
 {
 	const struct site_route *x = a, *y = b;
-	int order = strcmp(x->conf->path, y->conf->path);
+	int order = x->any_case ? strcasecmp(x->conf->path, y->conf->path)
+				: strcmp(x->conf->path, y->conf->path);
 
 	return order != 0 ? order : (int)x->conf->exact - (int)y->conf->exact;
+}
+
+static bool begins_with(const struct site_route *r, const struct site_route *up)
+{
+	return (r->any_case ? strncasecmp : strncmp)(r->conf->path, up->conf->path, up->path.len) ==
+	       0;
 }
 
 static void routes_order(struct site *site)
@@ -220,8 +230,7 @@ static void routes_order(struct site *site)
 	for (size_t i = 1; i < site->routes_n; i++) {
 		const struct site_route *up = &site->routes[i - 1];
 
-		while (up != NULL &&
-		       strncmp(site->routes[i].conf->path, up->conf->path, up->path.len) != 0)
+		while (up != NULL && !begins_with(&site->routes[i], up))
 			up = up->above;
 		site->routes[i].above = up;
 	}
@@ -242,6 +251,7 @@ static int route_add(const struct site *site, struct site_route *r, const struct
 	bool no_request, no_answer, no_access;
 
 	r->conf = conf;
+	r->any_case = site->conf->ignore_case;
 	r->path = bytes_str(conf->path);
 	policy_add(r, all->encoded_slash, own->encoded_slash, PATH_SLASH);
 	policy_add(r, all->backslash, own->backslash, PATH_BACKSLASH);

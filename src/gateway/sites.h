@@ -20,6 +20,7 @@ struct site_route {
 	struct bytes path; /* of the config: a NUL follows */
 	const struct site_route *above; /* the longest other one that this one's path begins with */
 	struct pool *pool; /* NULL: conf->files, a redirect, or an answer of our own */
+	bool any_case; /* the site's ignore_case */
 	unsigned refuses,
 	    passes; /* enum path_habit: by policy; with all others each reading counts */
 	struct fieldset *request, *answer; /* the site's rules included; NULL: none */

@@ -26,12 +26,13 @@ static bool octet_next(struct bytes *path, uint8_t *octet)
 	return true;
 }
 
-static bool prefix_skip(struct bytes *path, const char *prefix)
+static bool prefix_skip(struct bytes *path, const char *prefix, bool any_case)
 {
 	uint8_t octet;
 
 	for (; *prefix != '\0'; prefix++) {
-		if (path->len == 0 || !octet_next(path, &octet) || octet != (uint8_t)*prefix)
+		if (path->len == 0 || !octet_next(path, &octet) ||
+		    octet_folded(octet, any_case) != octet_folded((uint8_t)*prefix, any_case))
 			return false;
 	}
 	return true;
@@ -46,13 +47,13 @@ static bool segment_good(const char *name, size_t len, bool first)
 	       (first && len == sizeof known - 1 && memcmp(name, known, len) == 0);
 }
 
-bool filepath_read(
-    struct bytes path, const char *prefix, char buf[static FILEPATH_MAX], bool *folder)
+bool filepath_read(struct bytes path, const char *prefix, bool any_case,
+    char buf[static FILEPATH_MAX], bool *folder)
 {
 	size_t prefix_len = strlen(prefix), len = 0, segment = 0; /* where it begins in buf */
 	uint8_t octet = '/';
 
-	if (!prefix_skip(&path, prefix))
+	if (!prefix_skip(&path, prefix, any_case))
 		return false;
 	*folder = prefix_len > 0 && prefix[prefix_len - 1] == '/';
 	if (!*folder && path.len > 0 && path.at[0] != '/')

@@ -28,6 +28,11 @@ size_t octet_text_run(const uint8_t *at, size_t len);
 int octet_hex(uint8_t);
 /* The octet that an escape %XX at the start of this text stands for, or -1: none, cut or malformed. */
 int octet_escape(const uint8_t *at, size_t len);
+/* any_case: an ASCII letter in lower case; else as it is. */
+static inline uint8_t octet_folded(uint8_t c, bool any_case)
+{
+	return any_case && c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
 /* Without optional white space (SP, HTAB) at both ends. */
 struct bytes octet_trim(struct bytes);
 

@@ -258,7 +258,7 @@ unsigned target_oddities(struct bytes path, struct bytes query)
 }
 
 /* How many bytes of the path stand for these; 0: it begins otherwise. */
-static size_t prefix_len(struct bytes path, const char *prefix)
+static size_t prefix_len(struct bytes path, const char *prefix, bool any_case)
 {
 	size_t i = 0, len;
 
@@ -268,43 +268,46 @@ static size_t prefix_len(struct bytes path, const char *prefix)
 		if (i >= path.len)
 			return 0;
 		c = octet_at(path, i, &len);
-		if (c != (uint8_t)*prefix || (c == '/' && len > 1))
+		if (octet_folded(c, any_case) != octet_folded((uint8_t)*prefix, any_case) ||
+		    (c == '/' && len > 1))
 			return 0;
 	}
 	return i;
 }
 
-size_t target_prefix(struct bytes path, const char *prefix)
+size_t target_prefix(struct bytes path, const char *prefix, bool any_case)
 {
-	size_t len = prefix_len(path, prefix);
+	size_t len = prefix_len(path, prefix, any_case);
 
 	if (len == 0 || prefix[strlen(prefix) - 1] == '/' || len == path.len || path.at[len] == '/')
 		return len;
 	return 0;
 }
 
-bool target_under(struct bytes path, const char *prefix)
+bool target_under(struct bytes path, const char *prefix, bool any_case)
 {
-	return target_prefix(path, prefix) > 0;
+	return target_prefix(path, prefix, any_case) > 0;
 }
 
-bool target_is(struct bytes path, const char *exact)
+bool target_is(struct bytes path, const char *exact, bool any_case)
 {
-	return path.len > 0 && prefix_len(path, exact) == path.len;
+	return path.len > 0 && prefix_len(path, exact, any_case) == path.len;
 }
 
-int target_order(struct bytes path, const char *route)
+int target_order(struct bytes path, const char *route, bool any_case)
 {
 	size_t i = 0, len;
 
 	for (; *route != '\0' && i < path.len; route++, i += len) {
-		uint8_t c = octet_at(path, i, &len);
+		uint8_t c = octet_at(path, i, &len),
+			wanted = octet_folded((uint8_t)*route, any_case);
 
 		/* %2F is no separator: it comes after all. */
 		if (c == '/' && len > 1)
 			return 1;
-		if (c != (uint8_t)*route)
-			return c < (uint8_t)*route ? -1 : 1;
+		c = octet_folded(c, any_case);
+		if (c != wanted)
+			return c < wanted ? -1 : 1;
 	}
 	return (i < path.len) - (*route != '\0');
 }

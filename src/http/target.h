@@ -51,13 +51,14 @@ size_t target_host_lower(struct bytes host, char *buf, size_t size);
 /*
  * Is the path the route's prefix or under it? By segments: /asp holds /asp and /asp/x but not /aspx;
  * /asp/ holds /asp/ and /asp/x. Escapes in the path are compared as what they stand for (/%61sp is
- * /asp to every server), except that %2F is not a separator. Case matters.
+ * /asp to every server), except that %2F is not a separator. any_case: ASCII letters are compared without case.
  */
-bool target_under(struct bytes path, const char *prefix);
+bool target_under(struct bytes path, const char *prefix, bool any_case);
 /* The same, as the length of what stands for the prefix, in bytes of the path; 0: not under it. */
-size_t target_prefix(struct bytes path, const char *prefix);
-bool target_is(struct bytes path, const char *exact); /* escapes as above */
-/* As strcmp(), escapes as above: every prefix of a path comes before it, and those between begin with that prefix. */
-int target_order(struct bytes path, const char *route);
+size_t target_prefix(struct bytes path, const char *prefix, bool any_case);
+bool target_is(struct bytes path, const char *exact, bool any_case); /* escapes as above */
+/* As strcmp() or strcasecmp(), escapes as above: every prefix of a path comes before it, and those between begin with
+ * that prefix. */
+int target_order(struct bytes path, const char *route, bool any_case);
 
 #endif

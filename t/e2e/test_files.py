@@ -190,6 +190,18 @@ def test_conditions(get, served):
     assert get("/changing.txt", fields={"If-None-Match": tag}).body == b"two"
 
 
+def test_a_file_of_the_future_keeps_its_tag(get, served):
+    """Its time is said to be now, which goes on; it is the same file."""
+    with open(f"{served.folder}/future.txt", "wb") as f:
+        f.write(b"future")
+    ahead = time.time() + 1000
+    os.utime(f"{served.folder}/future.txt", (ahead, ahead))
+    first = get("/future.txt")
+    later = wait.until(lambda: (got := get("/future.txt")).get("Date") != first.get("Date") and got, 5, "another second")
+    assert later.get("ETag") == first.get("ETag") and later.get("Last-Modified") != first.get("Last-Modified")
+    assert get("/future.txt", fields={"If-None-Match": first.get("ETag")}).status == 304
+
+
 def test_ranges(get, served):
     first = get("/a.txt")
     tag, when = first.get("ETag"), first.get("Last-Modified")

@@ -24,7 +24,7 @@ static void path(struct bytes in, const char *prefix)
 	const char *segment = name, *slash;
 	bool folder;
 
-	if (!filepath_read(in, prefix, name, &folder))
+	if (!filepath_read(in, prefix, false, name, &folder))
 		return;
 	assert(strlen(name) > 0 && strlen(name) < FILEPATH_MAX);
 	assert(strchr(name, '\\') == NULL && name[0] != '/' && name[strlen(name) - 1] != '/');

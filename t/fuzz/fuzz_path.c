@@ -97,15 +97,15 @@ static void prefixes(struct bytes path)
 	static const char *const some[] = { "/", "/a", "/a/", "/asp/", "/a/b" };
 
 	for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
-		size_t len = target_prefix(path, some[i]);
+		size_t len = target_prefix(path, some[i], false);
 
-		assert(len <= path.len && (len > 0) == target_under(path, some[i]));
+		assert(len <= path.len && (len > 0) == target_under(path, some[i], false));
 		if (len == 0) {
-			assert(!target_is(path, some[i]));
+			assert(!target_is(path, some[i], false));
 			continue;
 		}
 		/* What stands for the prefix is the prefix, by itself, too. */
-		assert(target_is(bytes_sub(path, 0, len), some[i]));
+		assert(target_is(bytes_sub(path, 0, len), some[i], false));
 		assert(
 		    some[i][strlen(some[i]) - 1] == '/' || len == path.len || path.at[len] == '/');
 	}

@@ -129,7 +129,7 @@ static void sent(const struct route *route, unsigned cared_for)
 		struct bytes read = resolved(path, h & cared_for, reading);
 
 		assert(read.len > 0);
-		assert(added == NULL || target_under(read, added));
+		assert(added == NULL || target_under(read, added, false));
 	}
 }
 

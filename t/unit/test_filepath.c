@@ -49,7 +49,7 @@ static void a_path_is_decoded_once_and_loses_its_prefix(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		bool folder = !cases[i].folder;
 
-		if (!filepath_read(bytes_str(cases[i].path), cases[i].prefix, buf, &folder))
+		if (!filepath_read(bytes_str(cases[i].path), cases[i].prefix, false, buf, &folder))
 			fail_msg("%s: refused", cases[i].path);
 		if (strcmp(buf, cases[i].want) != 0 || folder != cases[i].folder)
 			fail_msg("%s: \"%s\", folder %d", cases[i].path, buf, folder);
@@ -109,7 +109,7 @@ static void what_could_be_another_file_is_refused(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		bool folder;
 
-		if (filepath_read(bytes_str(cases[i].path), cases[i].prefix, buf, &folder))
+		if (filepath_read(bytes_str(cases[i].path), cases[i].prefix, false, buf, &folder))
 			fail_msg("%s: taken for \"%s\"", cases[i].path, buf);
 	}
 	free(buf);
@@ -127,7 +127,7 @@ static void a_path_that_is_too_long_is_refused(void **state)
 	memset(path, 'a', 2 * FILEPATH_MAX);
 	path[0] = '/';
 	for (size_t n = FILEPATH_MAX - 4; n < FILEPATH_MAX + 4; n++) {
-		bool good = filepath_read(bytes_of(path, n), "/", buf, &folder);
+		bool good = filepath_read(bytes_of(path, n), "/", false, buf, &folder);
 
 		assert_true(good == (n <= FILEPATH_MAX));
 		if (good)
@@ -135,7 +135,7 @@ static void a_path_that_is_too_long_is_refused(void **state)
 	}
 	for (size_t n = 2; n < FILEPATH_MAX + 4; n++) {
 		path[n - 1] = '/';
-		(void)!filepath_read(bytes_of(path, n), "/", buf, &folder);
+		(void)!filepath_read(bytes_of(path, n), "/", false, buf, &folder);
 		path[n - 1] = n % 7 == 0 ? '/' : 'a';
 	}
 	free(path);

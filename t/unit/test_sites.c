@@ -153,6 +153,31 @@ static void the_longest_path_wins_at_borders_of_segments(void **state)
 	sites_free(sites);
 }
 
+static void without_case_the_same_routes_are_found(void **state)
+{
+	static const char *const paths[] = { "/asp/", "/ASP/x", "/Asp/Deep", "/aSP/dEEP/y",
+		"/%41sp/ONLY", "/APPle", "/B" };
+	static const char *const wanted[] = { "asp", "asp", "deep", "deep", "only", "root", "b" };
+	struct route_conf routes[] = { { .path = S("/"), .pool = S("root") },
+		{ .path = S("/Asp"), .pool = S("asp") },
+		{ .path = S("/asp/DEEP"), .pool = S("deep") },
+		{ .path = S("/ASP/only"), .pool = S("only"), .exact = true },
+		{ .path = S("/app"), .pool = S("app") }, { .path = S("/b"), .pool = S("b") } };
+	static struct fixture f;
+	struct sites *sites;
+
+	(void)state;
+	fixture_init(&f);
+	f.sites[0].ignore_case = true;
+	f.sites[0].routes.at = routes;
+	f.sites[0].routes.n = sizeof(routes) / sizeof(routes[0]);
+	sites = sites_new(&f.conf, pool_by_name, NULL);
+	assert_non_null(sites);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		assert_string_equal(route_of(sites_at(sites, 0), paths[i]), wanted[i]);
+	sites_free(sites);
+}
+
 enum { ROUTES = 200, PATHS = 3000, SEED = 7 };
 
 /* Short texts over few letters, so that many begin with others; escapes only in what is looked up. */
@@ -174,9 +199,9 @@ static const struct route_conf *expected(const struct route_conf *routes, const 
 	for (size_t i = 0; i < ROUTES; i++) {
 		const struct route_conf *r = &routes[i];
 
-		if (r->exact && target_is(bytes_str(path), r->path))
+		if (r->exact && target_is(bytes_str(path), r->path, false))
 			return r;
-		if (!r->exact && target_under(bytes_str(path), r->path) &&
+		if (!r->exact && target_under(bytes_str(path), r->path, false) &&
 		    (best == NULL || strlen(r->path) > strlen(best->path)))
 			best = r;
 	}
@@ -267,6 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exact_names_come_before_wildcards_of_one_label),
 		cmocka_unit_test(the_longest_path_wins_at_borders_of_segments),
+		cmocka_unit_test(without_case_the_same_routes_are_found),
 		cmocka_unit_test(among_many_routes_the_same_one_is_found_as_by_looking_at_each),
 		cmocka_unit_test(a_route_to_a_pool_that_is_missing_is_refused),
 		cmocka_unit_test(

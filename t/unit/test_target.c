@@ -181,7 +181,8 @@ static void test_route_holds_what_lies_under_its_prefix(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		if (target_under(bytes_str(cases[i].path), cases[i].prefix) != cases[i].under)
+		if (target_under(bytes_str(cases[i].path), cases[i].prefix, false) !=
+		    cases[i].under)
 			fail_msg(
 			    "%s under %s: not %d", cases[i].path, cases[i].prefix, cases[i].under);
 }

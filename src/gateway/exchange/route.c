@@ -181,7 +181,7 @@ struct bytes route_prefix(const struct site_route *to, struct bytes path, size_t
 	if (path.at[0] != '/')
 		return bytes_of(NULL, 0); /* "*" */
 	if (conf->strip_prefix != NULL)
-		*stripped = target_prefix(path, conf->strip_prefix);
+		*stripped = target_prefix(path, conf->strip_prefix, to->any_case);
 	slash = *stripped < path.len && path.at[*stripped] == '/';
 	/* One slash between the two, whoever brings it. */
 	if (prefix.len > 0 && prefix.at[prefix.len - 1] == '/')

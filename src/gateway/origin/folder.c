@@ -47,9 +47,10 @@ struct folders *folders_new(struct worker *worker)
 			const struct route_conf *route = &conf->sites.at[i].routes.at[j];
 
 			if (route->files != NULL)
-				all->at[all->n++] = (struct folder){
-					.all = all, .conf = route, .fd = -1
-				};
+				all->at[all->n++] = (struct folder){ .all = all,
+					.conf = route,
+					.any_case = conf->sites.at[i].ignore_case,
+					.fd = -1 };
 		}
 	}
 	qsort(all->at, all->n, sizeof(*all->at), by_conf);

@@ -22,6 +22,7 @@ enum {
 struct folder {
 	struct folders *all;
 	const struct route_conf *conf;
+	bool any_case; /* the site's ignore_case: of the route's path, not of files */
 	int fd; /* O_PATH; -1: it could not be opened */
 	dev_t dev;
 	ino_t ino;

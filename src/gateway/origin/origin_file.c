@@ -28,7 +28,7 @@ static void speak(struct later *);
 static void read_on(struct later *);
 static uint16_t find(struct origin_file *, struct bytes path, struct stat *, enum reason *);
 static uint16_t choose(struct origin_file *, const struct head *, time_t modified, time_t now);
-static void describe(struct origin_file *, const struct stat *, time_t now);
+static void describe(struct origin_file *, const struct stat *, time_t modified, time_t now);
 
 static const struct origin_ops ops = {
 	.name = "file",
@@ -61,7 +61,7 @@ uint16_t origin_file_open(struct origin_file *f, struct folder *folder, const st
     struct bytes path, struct head *scratch, const struct origin_events *events, void *arg,
     enum reason *reason)
 {
-	time_t now = loop_wall(folder->all->worker->loop);
+	time_t now = loop_wall(folder->all->worker->loop), modified;
 	struct stat st;
 	uint16_t status;
 
@@ -81,13 +81,10 @@ uint16_t origin_file_open(struct origin_file *f, struct folder *folder, const st
 	if (status != 0)
 		return status;
 	/* A time to come would be one that the client may not believe (RFC 9110, section 8.8.2.1). */
-	if (st.st_mtime > now)
-		st.st_mtime = now;
-	if (st.st_mtime < 0)
-		st.st_mtime = 0;
+	modified = st.st_mtime > now ? now : st.st_mtime < 0 ? 0 : st.st_mtime;
 	f->size = (uint64_t)st.st_size;
-	describe(f, &st, now);
-	f->status = choose(f, request, st.st_mtime, now);
+	describe(f, &st, modified, now);
+	f->status = choose(f, request, modified, now);
 	if (f->status == 412) {
 		file_close(f);
 		*reason = REASON_NONE;
@@ -106,7 +103,7 @@ static uint16_t find(
 	bool slash;
 
 	*reason = REASON_NO_FILE;
-	if (!filepath_read(asked, conf->path, path, &slash))
+	if (!filepath_read(asked, conf->path, f->folder->any_case, path, &slash))
 		return 404;
 	if (slash) {
 		strlcat(path, "/", sizeof f->folder->all->path);
@@ -145,7 +142,7 @@ static uint16_t find(
  * The tag is strong: another size, time (ns) or file is another tag. The number of the inode is
  * nobody's business, so it is mixed into a hash.
  */
-static void describe(struct origin_file *f, const struct stat *st, time_t now)
+static void describe(struct origin_file *f, const struct stat *st, time_t modified, time_t now)
 {
 	static const struct hash_key key = { { 0, 0 } };
 	uint64_t facts[] = { (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
@@ -154,7 +151,7 @@ static void describe(struct origin_file *f, const struct stat *st, time_t now)
 
 	snprintf(f->tag, sizeof f->tag, "\"%" PRIx64 "-%" PRIx64 "\"",
 	    hash_bytes(&key, bytes_of(facts, sizeof facts)), f->size);
-	write_date(st->st_mtime, f->modified);
+	write_date(modified, f->modified);
 	write_date(now, f->date);
 	field(f, "Date", f->date);
 	field(f, "ETag", f->tag);
