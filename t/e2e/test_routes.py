@@ -317,6 +317,66 @@ def test_a_refusal_has_a_page_with_an_id_a_logged_reason_and_an_end(strict, ctx,
     wait.until(lambda: re.search(rf"{status}: .*{reason}|{reason}", gw.output()), 5, f"{reason} in the log")
 
 
+def test_routes_of_a_site_without_case_hold_whatever_the_case(bed, ctx):
+    import os
+    back, folder = bed.backend(), f"{bed.folder}/caseless"
+    os.makedirs(folder, mode=0o755)
+    os.chmod(folder, 0o755)
+    with open(f"{folder}/A.html", "w", encoding="ascii") as f:
+        f.write("file")
+    routes = [{"path": "/", "pool": "main"}, {"path": "/Intern/", "respond": {"status": 403}}, {"path": "/files/", "files": folder},
+              {"path": "/app/", "pool": "main", "strip_prefix": "/app/", "add_prefix": "/x/"}, {"path": "=/one", "respond": {"status": 410}}]
+    gw = bed.gateway(bed.settings(back, sites=[bed.site("localhost", routes=routes, ignore_case=True), bed.site("a.test", routes=routes)]))
+
+    def status(name, target):
+        return client.get(gw.port, ctx(), sni=name, host=name, target=target)[0].status
+    for target in ("/Intern/", "/intern/x", "/INTERN/x", "/%49ntern/", "/x/../iNTERN/y"):
+        assert status("localhost", target) == 403, target
+    assert status("a.test", "/intern/x") == 200 and status("a.test", "/Intern/x") == 403
+    assert status("localhost", "/ONE") == 410 and status("a.test", "/ONE") == 200
+    assert status("localhost", "/FILES/A.html") == 200 and status("localhost", "/files/a.html") == 404
+    assert status("localhost", "/APP/Y") == 200 and back.seen[-1].target == "/x/Y"
+    assert status("localhost", "/interna") == 200
+
+
+def test_a_refused_head_has_no_body(strict, ctx):
+    gw, _ = strict
+    for request in (b"HEAD / HTTP/1.1\r\n\r\n", b"\r\nHEAD /../x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                    b"HEAD /" + b"a" * 20000, b"HEAD / HTTP/1.1\r\nHost: localhost\r\n"):
+        with client.Client(gw.port, ctx()) as c:
+            c.send(request)
+            head = c.reader.until(b"\r\n\r\n")
+            assert re.match(rb"HTTP/1.1 4\d\d ", head) and re.search(rb"\r\nContent-Length: [1-9]", head)
+            assert c.reader.rest + c.recv(65536) == b"", request[:40]
+
+
+def test_an_empty_line_behind_a_body_is_no_request(bed, ctx):
+    """It is waited for as long as for any request, and the connection can be taken for others meanwhile."""
+    gw = bed.gateway(bed.settings(bed.backend(), workers=1, timeouts={"head": "300ms", "idle": "1500ms"}))
+    with client.Client(gw.port, ctx()) as c:
+        c.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab\r\n")
+        assert c.reader.answer("POST").status == 200
+        with pytest.raises(TimeoutError):
+            c.tcp.settimeout(0.7)
+            c.recv(1)
+        c.tcp.settimeout(10)
+        assert c.get().status == 200
+        assert c.recv(1) == b"", "no answer to what was not asked"
+
+
+def test_an_options_that_may_go_no_further_is_answered_here(bed, ctx):
+    back = bed.backend()
+    gw = bed.gateway(bed.settings(back))
+    with client.Client(gw.port, ctx()) as c:
+        got = c.get(method="OPTIONS", fields=[("Max-Forwards", "0")])
+        assert (got.status, got.body, one(got, "Content-Length")) == (200, b"", "0") and "OPTIONS" in one(got, "Allow")
+        assert not back.seen
+        assert c.get("*", method="OPTIONS", fields=[("Max-Forwards", "3")]).status == 200
+        assert back.seen[-1].get("Max-Forwards") == "2"
+        assert c.get(fields=[("Max-Forwards", "0")]).status == 200
+        assert back.seen[-1].get("Max-Forwards") == "0"
+
+
 def test_files_are_found_by_the_resolved_path(bed, ctx, pki):
     import os
     back = bed.backend()

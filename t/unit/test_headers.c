@@ -75,6 +75,7 @@ static const char *built(struct bench *b, const char *request)
 
 	if (head_request(bytes_str(request), &limits, &scan, &b->head, &used, &verdict) != PARSE_OK)
 		fail_msg("%s: %s", reason_name(verdict.reason), request);
+	b->facts.hops = headers_hops(&b->head);
 	bound = headers_bound(&b->facts);
 	assert_true(bound < sizeof(b->out));
 	w = writer_of(b->out, bound);
@@ -298,6 +299,24 @@ static void a_certificate_is_told_as_each_profile_has_it(void **state)
 	    "\r\n");
 }
 
+static void an_options_counts_its_hops(void **state)
+{
+	struct bench *b = bench();
+
+	(void)state;
+	b->conf.headers = 0;
+	assert_string_equal(built(b, "OPTIONS * HTTP/1.1\r\nmax-FORWARDS: 10\r\nHost: a\r\n\r\n"),
+	    "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9\r\n\r\n");
+	/* Of others it says nothing, and what is no number is nobody's. */
+	assert_string_equal(built(b, "GET / HTTP/1.1\r\nMax-Forwards: 0\r\nHost: a\r\n\r\n"),
+	    "GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+	assert_string_equal(built(b, "OPTIONS / HTTP/1.1\r\nMax-Forwards: -1\r\nHost: a\r\n\r\n"),
+	    "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: -1\r\n\r\n");
+	assert_string_equal(
+	    built(b, "OPTIONS / HTTP/1.1\r\nMax-Forwards: 9999999999\r\nHost: a\r\n\r\n"),
+	    "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9999999999\r\n\r\n");
+}
+
 static void via_is_put_behind_that_of_others(void **state)
 {
 	struct bench *b = bench();
@@ -340,6 +359,7 @@ int main(void)
 		cmocka_unit_test(without_a_profile_its_names_are_removed_all_the_same),
 		cmocka_unit_test(mod_ssl_names_what_the_handshake_found),
 		cmocka_unit_test(a_certificate_is_told_as_each_profile_has_it),
+		cmocka_unit_test(an_options_counts_its_hops),
 		cmocka_unit_test(via_is_put_behind_that_of_others),
 		cmocka_unit_test(the_log_finds_its_fields),
 	};

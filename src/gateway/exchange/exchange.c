@@ -101,6 +101,8 @@ struct exchange *exchange_begin(struct worker *worker, struct front *front,
 		exchange_file(x, &facts);
 	} else if (route.to->pool == NULL) {
 		route_follow(x, &facts);
+	} else if (facts.hops == 0) {
+		exchange_options(x);
 	} else {
 		x->pool = route.to->pool;
 		x->sticky = sticky_read(x->pool, head);
@@ -327,6 +329,7 @@ static struct headers_facts facts_of(const struct exchange *x, const struct head
 		.route = route->to,
 		.path = route->path,
 		.expect = x->expects,
+		.hops = headers_hops(head),
 	};
 }
 

@@ -150,6 +150,7 @@ void exchange_failed(void *arg, enum reason, bool answer_begun, uint64_t sent);
 void exchange_answer(struct exchange *, uint16_t status, enum reason);
 void exchange_redirect(struct exchange *, uint16_t status, struct bytes location);
 void exchange_respond(struct exchange *, const struct route_conf *); /* its fixed answer */
+void exchange_options(struct exchange *); /* to an OPTIONS that goes no further */
 
 /* file.c: a file of the route's folder. */
 void exchange_file(struct exchange *, const struct headers_facts *);

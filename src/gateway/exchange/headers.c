@@ -18,7 +18,10 @@
 
 enum {
 	ADDED_MAX_BYTES = 2048, /* what forwarded and mod_ssl add, certificate's text apart */
+	HOPS_DIGITS_MAX = 9,
 };
+
+#define MAX_FORWARDS "Max-Forwards"
 
 static void write_line(struct writer *, const struct headers_facts *, struct headers_marks *);
 static void write_host(struct writer *, const struct headers_facts *, struct headers_marks *);
@@ -28,6 +31,24 @@ static void write_framing(struct writer *, const struct headers_facts *, struct 
 static void write_forwarded(struct writer *, const struct headers_facts *);
 static void write_mod_ssl(struct writer *, const struct client *);
 static void write_certificate(struct writer *, const struct clientcert *);
+
+int64_t headers_hops(const struct head *head)
+{
+	const struct field *field;
+	int64_t hops = 0;
+
+	if (!bytes_equal_str(head->method, "OPTIONS"))
+		return -1;
+	field = head_field(head, MAX_FORWARDS);
+	if (field == NULL || field->value.len == 0 || field->value.len > HOPS_DIGITS_MAX)
+		return -1;
+	for (size_t i = 0; i < field->value.len; i++) {
+		if (field->value.at[i] < '0' || field->value.at[i] > '9')
+			return -1;
+		hops = hops * 10 + (field->value.at[i] - '0');
+	}
+	return hops;
+}
 
 bool headers_write(struct writer *w, const struct headers_facts *f, struct headers_marks *marks)
 {
@@ -128,6 +149,8 @@ static bool passes(const struct headers_facts *f, size_t i)
 {
 	const struct head *head = f->head;
 
+	if (f->hops >= 0 && bytes_case_equal_str(head->fields[i].name, MAX_FORWARDS))
+		return false; /* it is counted down */
 	return head->ids[i] == FIELD_OTHER &&
 	       (head->connection_n == 0 || !head_lists(head, head->fields[i].name)) &&
 	       (f->route == NULL || !fieldset_takes_out(f->route->request, head->fields[i].name));
@@ -174,6 +197,8 @@ static void write_framing(
 {
 	const struct head *head = f->head;
 
+	if (f->hops > 0)
+		FIELDS_WRITE_NUMBER(w, MAX_FORWARDS, (uint64_t)f->hops - 1);
 	if (f->expect)
 		FIELDS_WRITE_ONE(w, "Expect", bytes_str("100-continue"));
 	if (head->body == BODY_CHUNKED)

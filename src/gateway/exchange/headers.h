@@ -26,6 +26,7 @@ struct headers_facts {
 	const struct site_route *route; /* its rules; NULL: there are none */
 	struct bytes path; /* as the route was found by it; at NULL: the head's */
 	bool expect; /* a server is to say whether the body may come */
+	int64_t hops; /* that an OPTIONS may still take; -1: it does not say */
 };
 
 /* Where in the written request these stand, for the access log. */
@@ -34,6 +35,8 @@ struct headers_marks {
 	struct bytes upgrade_to; /* empty: no other protocol is asked for */
 };
 
+/* Of Max-Forwards, for hops: only OPTIONS counts them (RFC 9110, section 7.6.2; TRACE is refused). */
+int64_t headers_hops(const struct head *);
 /* False: it does not fit into the writer; headers_bound() always does. */
 bool headers_write(struct writer *, const struct headers_facts *, struct headers_marks *);
 /* As a template reads them. */

@@ -9,6 +9,8 @@
 
 #include "base/poison.h"
 
+#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
 static void answer_start(struct exchange *);
 
 void exchange_answer(struct exchange *x, uint16_t status, enum reason reason)
@@ -26,9 +28,7 @@ void exchange_answer(struct exchange *x, uint16_t status, enum reason reason)
 	if (status == 503)
 		origin_answer_field(a, "Retry-After", bytes_str("1"));
 	if (status == 405)
-		origin_answer_field(a, "Allow",
-		    bytes_str(x->of_files ? "GET, HEAD"
-					  : "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+		origin_answer_field(a, "Allow", bytes_str(x->of_files ? "GET, HEAD" : METHODS));
 	answer_start(x);
 }
 
@@ -57,6 +57,14 @@ void exchange_respond(struct exchange *x, const struct route_conf *conf)
 		a->text = bytes_str(conf->respond.body);
 		origin_answer_field(a, "Content-Type", bytes_str(conf->respond.type));
 	}
+	answer_start(x);
+}
+
+void exchange_options(struct exchange *x)
+{
+	origin_answer_init(&x->answer, x->worker->loop, x->worker->exchanges->own, 200,
+	    &exchange_origin_events, x);
+	origin_answer_field(&x->answer, "Allow", bytes_str(METHODS));
 	answer_start(x);
 }
 

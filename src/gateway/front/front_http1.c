@@ -36,6 +36,7 @@ static const unsigned next_states[FRONT_STATE_N] = {
 	[FRONT_BODY] = 1u << FRONT_BODY | 1u << FRONT_WHOLE | 1u << FRONT_LINGER,
 	[FRONT_WHOLE] = 1u << FRONT_IDLE | 1u << FRONT_LINGER | 1u << FRONT_TUNNEL,
 	[FRONT_TUNNEL] = 1u << FRONT_LINGER,
+	[FRONT_LINGER] = 1u << FRONT_LINGER,
 };
 
 struct front_conn *front_http1_new(struct conn *conn)
@@ -77,6 +78,7 @@ void front_state_set(struct front_http1 *f, enum front_state state)
 		ms = conf->timeouts.body;
 		break;
 	case FRONT_LINGER:
+		f->flushing = false;
 		ms = f->late ? FRONT_LINGER_LATE_MS : FRONT_LINGER_MS;
 		break;
 	case FRONT_OVER:
@@ -140,6 +142,7 @@ void front_go_on(struct front_http1 *f)
 /* The last answer has not left yet: that may take as long as the client takes some of it. */
 static void linger_writing(struct front_http1 *f)
 {
+	f->flushing = true;
 	f->sent_armed = stream_sent(f->stream);
 	f->sent_since = loop_now_ms(f->worker->loop);
 	deadline_set(f->worker->loop, &f->reading, FRONT_FLUSH_MS, reading_passed);
@@ -149,7 +152,9 @@ static void linger_passed(struct front_http1 *f)
 {
 	uint64_t waited = loop_now_ms(f->worker->loop) - f->sent_since;
 
-	if (stream_queued(f->stream) == 0)
+	if (stream_queued(f->stream) == 0 && f->flushing)
+		front_state_set(f, FRONT_LINGER); /* only now the far end can be awaited */
+	else if (stream_queued(f->stream) == 0)
 		conn_close(f->conn, REASON_DONE);
 	else if (stream_sent(f->stream) != f->sent_armed)
 		linger_writing(f);
@@ -207,7 +212,8 @@ static void reading_passed(struct deadline *d)
 {
 	struct front_http1 *f = CONTAINER_OF(d, struct front_http1, reading);
 
-	f->late = true;
+	if (f->state != FRONT_LINGER)
+		f->late = true;
 	switch (f->state) {
 	case FRONT_IDLE:
 		/* The end of the last answer may still be on its way to a slow client. */

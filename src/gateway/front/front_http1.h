@@ -64,6 +64,8 @@ struct front_http1 {
 	bool stopped; /* reading is paused: the exchange said STOP, or it is not its turn */
 	bool full; /* the stream said STOP */
 	bool draining;
+	bool forgiven; /* an empty line before the next head */
+	bool flushing; /* in LINGER: output had to wait */
 	bool late; /* a deadline passed: nobody is waited for much longer */
 	struct head_scan scan;
 	struct deadline reading, writing;

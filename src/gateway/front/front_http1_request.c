@@ -58,11 +58,21 @@ void front_read(struct front_http1 *f)
 		ended(f);
 }
 
+/* Whatever else is wrong with it, it gets no body (RFC 9110, section 9.3.2). */
+static bool begins_with_head(const struct front_http1 *f)
+{
+	if (f->state != FRONT_IDLE && f->state != FRONT_HEAD)
+		return false;
+	return bytes_equal_str(bytes_sub(stream_input(f->stream), f->scan.first, 5), "HEAD ");
+}
+
 /* Bytes that make no request are answered, and nothing after them is read. */
 void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 {
+	static const struct head head_only = { .method = { (const uint8_t *)"HEAD", 4 } };
 	struct verdict verdict = { .status = status, .reason = reason };
 	struct exchange *former = f->exchange;
+	bool is_head = begins_with_head(f);
 
 	if (former != NULL && f->head_given) {
 		f->exchange = NULL;
@@ -79,9 +89,18 @@ void front_refuse(struct front_http1 *f, uint16_t status, enum reason reason)
 	f->head_given = f->broken = false;
 	f->minor = 1;
 	conn_asked(f->conn);
-	f->exchange = exchange_refuse(f->worker, &f->front, conn_client(f->conn), NULL, &verdict);
+	f->exchange = exchange_refuse(
+	    f->worker, &f->front, conn_client(f->conn), is_head ? &head_only : NULL, &verdict);
 	if (f->exchange == NULL)
 		conn_close(f->conn, REASON_MEMORY);
+}
+
+/* An empty line, which old clients send behind a body (RFC 9112, section 2.2), is no request yet. */
+static void forgive(struct front_http1 *f)
+{
+	f->forgiven = true;
+	f->scan = (struct head_scan){ 0 };
+	stream_consume(f->stream, 2);
 }
 
 static bool read_head(struct front_http1 *f, struct bytes in)
@@ -99,7 +118,9 @@ static bool read_head(struct front_http1 *f, struct bytes in)
 		front_refuse(f, verdict.status, verdict.reason);
 		return false;
 	case PARSE_MORE:
-		if (f->state == FRONT_IDLE)
+		if (f->state == FRONT_IDLE && !f->forgiven && bytes_equal_str(in, "\r\n"))
+			forgive(f);
+		else if (f->state == FRONT_IDLE)
 			front_state_set(f, FRONT_HEAD);
 		break;
 	}
@@ -115,7 +136,7 @@ static void begin(struct front_http1 *f, struct head *head, size_t used)
 	f->minor = head->minor;
 	f->keep_alive = head->keep_alive;
 	f->last = !head->keep_alive;
-	f->head_given = f->broken = false;
+	f->head_given = f->broken = f->forgiven = false;
 	f->framing = FRAMING_NONE;
 	f->left = head->length;
 	conn_asked(f->conn);
