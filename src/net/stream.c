@@ -139,16 +139,29 @@ static void last_words(struct stream *s)
 		 buffer_len(&s->inbuf) < STREAM_INPUT_MAX);
 }
 
+/* Who was connected to brings what was asked for: it is heard out as fast as that is taken. */
+static void failed_turn(struct stream *s)
+{
+	bool broken = s->failure == REASON_RESET || s->failure == REASON_IO;
+
+	if (broken && s->resumed && !s->accepted && !s->paused) {
+		s->resumed = false;
+		stream_redeliver(s);
+	}
+	if (broken && s->state == STREAM_OPEN && !s->paused && !s->eof)
+		last_words(s);
+	if (broken && s->state == STREAM_OPEN && s->paused && !s->accepted)
+		return;
+	if (s->state != STREAM_DEAD)
+		s->events->closed(s->arg, s->failure);
+}
+
 static void turn_cb(struct later *later)
 {
 	struct stream *s = CONTAINER_OF(later, struct stream, turn);
 
 	if (s->failure != REASON_NONE) {
-		if ((s->failure == REASON_RESET || s->failure == REASON_IO) &&
-		    s->state == STREAM_OPEN && !s->paused && !s->eof)
-			last_words(s);
-		if (s->state != STREAM_DEAD)
-			s->events->closed(s->arg, s->failure);
+		failed_turn(s);
 		return;
 	}
 	if (s->woken) {
@@ -283,7 +296,7 @@ void stream_resume(struct stream *s)
 	if (!s->paused)
 		return;
 	s->paused = false;
-	if (s->view.len == 0 && !s->eof && !stream_wants_read(s))
+	if (s->view.len == 0 && !s->eof && s->failure == REASON_NONE && !stream_wants_read(s))
 		return;
 	s->resumed = true;
 	stream_go_on(s);

@@ -304,6 +304,47 @@ static void a_write_that_meets_a_reset_tells_the_last_words_first(void **state)
 	sim_while(bed->loop, 5, bed->user.closed == 1);
 }
 
+static void who_is_paused_hears_the_last_words_when_it_goes_on(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	connects(bed, &stream_bed_events, &bed->user);
+	stream_pause(bed->user.stream);
+	stream_bed_far_says(bed, "200 fine");
+	close(bed->fd);
+	bed->fd = -1;
+	stream_bed_say(bed, 100 * 1024);
+	stream_flush(bed->user.stream);
+	sim_while(bed->loop, 5, bed->user.closed == 0 && bed->user.got == 0);
+	stream_resume(bed->user.stream);
+	sim_until(bed->loop, bed->user.closed == 1);
+	assert_string_equal(bed->user.text, "200 fine");
+	assert_int_equal(bed->user.why, REASON_RESET);
+}
+
+/* What it takes in parts, too: the rest waits until it goes on once more. */
+static void last_words_are_taken_at_the_readers_pace(void **state)
+{
+	struct stream_bed *bed = *state;
+
+	connects(bed, &stream_bed_events, &bed->user);
+	bed->user.pauses_after_input = true;
+	stream_bed_far_says(bed, "200");
+	sim_until(bed->loop, bed->user.inputs == 1);
+	stream_bed_far_says(bed, " fine");
+	close(bed->fd);
+	bed->fd = -1;
+	stream_bed_say(bed, 100 * 1024);
+	stream_flush(bed->user.stream);
+	sim_while(bed->loop, 5, bed->user.closed == 0 && bed->user.got == 3);
+	stream_resume(bed->user.stream);
+	sim_until(bed->loop, bed->user.got == 8);
+	sim_while(bed->loop, 5, bed->user.closed == 0); /* it has paused again */
+	stream_resume(bed->user.stream);
+	sim_until(bed->loop, bed->user.closed == 1);
+	assert_string_equal(bed->user.text, "200 fine");
+}
+
 /* ---- writing */
 
 static void finishing_flushes_all_and_drops_what_comes_after(void **state)
@@ -540,6 +581,8 @@ int main(void)
 		STREAM_TEST(the_end_comes_once_with_tls_too),
 		STREAM_TEST(a_reset_behind_a_short_read_shows_to_who_expects_more),
 		STREAM_TEST(a_write_that_meets_a_reset_tells_the_last_words_first),
+		STREAM_TEST(who_is_paused_hears_the_last_words_when_it_goes_on),
+		STREAM_TEST(last_words_are_taken_at_the_readers_pace),
 		STREAM_TEST(finishing_flushes_all_and_drops_what_comes_after),
 		STREAM_TEST(drained_comes_once_for_each_stop),
 		STREAM_TEST(a_peer_that_makes_it_write_and_does_not_read_ends),
