@@ -109,6 +109,14 @@ static void forget_run(struct cachesvc *c)
 	service_recheck(c->service, keep_ignorant, c);
 }
 
+static bool on_known(void *arg, const struct identity *who)
+{
+	const struct cachesvc *c = arg;
+	const struct commands_caller caller = caller_of(who);
+
+	return may_call(c, who) && !commands_is_stranger(&c->commands, &caller);
+}
+
 static enum parse on_next(void *arg, struct bytes in, size_t *len)
 {
 	struct cachesvc *c = arg;
@@ -182,6 +190,7 @@ struct cachesvc *cachesvc_new(struct loop *loop, const struct cachesvc_params *p
 		.stall_ms = CACHESVC_STALL_MS,
 		.next = on_next,
 		.call = on_call,
+		.known = on_known,
 		.message_max = message_max,
 		.bad = on_bad,
 	};

@@ -54,7 +54,8 @@ struct ask *peers_ask(struct peers *peers, struct bytes message, struct peers_ch
 	if (!peers->started)
 		peers_connect(peers);
 	peer = peers_choose(peers, &choice, why);
-	if (peers->open_n > 0 && !choice.direct)
+	/* What is meant for one of them alone is no question to others. */
+	if (peers->open_n > 0 && !choice.direct && choice.by != PEERS_SLOT)
 		send_probes(peers, message);
 	if (peer == NULL)
 		return NULL;

@@ -19,6 +19,7 @@
 #include "base/poison.h"
 
 enum {
+	SERVICE_LOST_S = 30,
 	SERVICE_TELL_MS = 60 * 1000, /* between two lines about failing accepts */
 	/* Burst and rate together are what can begin in any one second. */
 	SERVICE_HANDSHAKES_BURST = SERVICE_HANDSHAKES_S / 10,
@@ -100,6 +101,20 @@ static void service_make_room(struct service *service)
 		}
 }
 
+/* All places are taken: of strangers the one goes that has been here longest. Calls in work are answered yet. */
+static bool service_show_out(struct service *service)
+{
+	struct service_conn *conn;
+
+	TAILQ_FOREACH (conn, &service->conns, entry)
+		if ((conn->state == CONN_IDLE || conn->state == CONN_PARTIAL) &&
+		    !service_knows(conn)) {
+			service_conn_close(conn);
+			return true;
+		}
+	return false;
+}
+
 /* The SSL of a connection that may begin its handshake; NULL: it may not. */
 static SSL *service_begin(struct service *service, int fd, struct tlsctx *tls)
 {
@@ -114,16 +129,31 @@ static SSL *service_begin(struct service *service, int fd, struct tlsctx *tls)
 
 /* ---- listeners */
 
+static bool may_tell(struct service *service)
+{
+	uint64_t now = loop_now_ms(service->loop);
+
+	if (service->told_ms != 0 && now - service->told_ms < SERVICE_TELL_MS)
+		return false;
+	service->told_ms = now;
+	return true;
+}
+
 static void on_accepted(void *arg, struct listener *listener, int fd, const struct endpoint *peer)
 {
 	struct service_listener *from = arg;
 	struct service *service = from->service;
 	SSL *ssl = NULL;
+	bool full;
 
 	(void)listener;
 	if (from->tls != NULL)
 		ssl = service_begin(service, fd, from->tls);
-	if (service->conns_n >= service->params->conns_max || (from->tls != NULL && ssl == NULL)) {
+	full = service->conns_n >= service->params->conns_max && !service_show_out(service);
+	if (full || (from->tls != NULL && ssl == NULL)) {
+		if (full && may_tell(service))
+			log_warnx("service: all %u connections are in use: closed one that came",
+			    service->params->conns_max);
 		SSL_free(ssl);
 		close(fd);
 		return;
@@ -134,13 +164,22 @@ static void on_accepted(void *arg, struct listener *listener, int fd, const stru
 
 static void on_accept_failed(void *arg, int err)
 {
-	struct service *service = ((struct service_listener *)arg)->service;
-	uint64_t now = loop_now_ms(service->loop);
+	if (may_tell(((struct service_listener *)arg)->service))
+		log_warnx("service: cannot accept: %s: raise the descriptor limit", strerror(err));
+}
 
-	if (service->told_ms != 0 && now - service->told_ms < SERVICE_TELL_MS)
-		return;
-	service->told_ms = now;
-	log_warnx("service: cannot accept: %s: raise the descriptor limit", strerror(err));
+/*
+ * A caller that is cut off says no more, and nobody would notice: it is asked every SERVICE_LOST_S whether it is
+ * there. Accepted sockets have this from the listening one. Fails on Unix sockets, which lose nobody.
+ */
+static void notice_the_lost(int fd)
+{
+	int on = 1, idle = SERVICE_LOST_S, between = SERVICE_LOST_S / 3, times = 3;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
 }
 
 int service_listen(struct service *service, int fd, struct tlsctx *tls)
@@ -149,6 +188,7 @@ int service_listen(struct service *service, int fd, struct tlsctx *tls)
 
 	if (listener == NULL)
 		return -1;
+	notice_the_lost(fd);
 	listener->service = service;
 	listener->tls = tls;
 	listener->listener = listener_new(

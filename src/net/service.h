@@ -36,7 +36,7 @@ enum { SERVICE_HANDSHAKES_S = 200 };
 
 struct service_params {
 	const struct frame_codec *codec;
-	uint32_t conns_max; /* above: closed at accept */
+	uint32_t conns_max; /* above: closed at accept, unless there is a stranger to go */
 	uint32_t calls_max; /* in work, all connections; above: reading pauses */
 	uint32_t conn_calls_max; /* in work, one connection; above: reading of it pauses */
 	uint32_t idle_ms; /* no call and no byte: closed; 0: never */
@@ -51,6 +51,9 @@ struct service_params {
 	enum parse (*next)(void *arg, struct bytes in, size_t *len);
 	/* How long a message of this caller may be, up to codec->max; NULL: that. Above: bytes that are no message. */
 	size_t (*message_max)(void *arg, const struct identity *);
+	/* Whether this caller may ask, as far as is known of it now; NULL: all may. One that may not has stall_ms between messages
+	 * instead of idle_ms, and its place is another's where there is none left. */
+	bool (*known)(void *arg, const struct identity *);
 	/* Bytes that are no message (may be NULL): a last answer to be sent before the close, into buf; its length. */
 	size_t (*bad)(void *arg, struct bytes input, uint8_t *buf, size_t max);
 };

@@ -136,6 +136,14 @@ static void conn_deadline_passed(struct deadline *deadline)
 	service_conn_close(CONTAINER_OF(deadline, struct service_conn, deadline));
 }
 
+bool service_knows(const struct service_conn *conn)
+{
+	const struct service *service = conn->service;
+
+	return service->params->known == NULL ||
+	       service->params->known(service->arg, &conn->identity);
+}
+
 static void conn_set_state(struct service_conn *conn, enum conn_state state)
 {
 	enum conn_deadline deadline = conn_states[state].deadline;
@@ -153,8 +161,9 @@ static void conn_set_state(struct service_conn *conn, enum conn_state state)
 		conn->service->opening_n++;
 	conn->state = state;
 	if (deadline != DEADLINE_NONE)
-		ms = deadline == DEADLINE_IDLE ? conn->service->params->idle_ms
-					       : conn->service->params->stall_ms;
+		ms = deadline == DEADLINE_IDLE && service_knows(conn)
+			 ? conn->service->params->idle_ms
+			 : conn->service->params->stall_ms;
 	if (ms != 0)
 		deadline_set(conn->loop, &conn->deadline, ms, conn_deadline_passed);
 	else

@@ -108,6 +108,7 @@ struct service {
 
 /* Takes a connection in; fd and SSL are owned. -1: no memory, both are closed. */
 int service_conn_new(struct service *, int fd, const struct endpoint *peer, SSL *, struct tlsctx *);
+bool service_knows(const struct service_conn *); /* that it may ask */
 void service_conn_close(struct service_conn *); /* tells gone() of its calls */
 void service_conn_finish(
     struct service_conn *); /* reads no more; closes when its answers have left */

@@ -35,6 +35,60 @@ static void connections_are_bounded(void **state)
 	sim_until(bed->loop, bed_got(bed, 5, "a\n"));
 }
 
+/* Who has said "me" is known from then on. */
+static bool has_said_it(void *arg, const struct identity *who)
+{
+	(void)arg;
+	return who->user != NULL;
+}
+
+static void strangers_hold_no_place_that_another_wants(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->params.known = has_said_it;
+	bed_start(bed);
+	for (int i = 0; i < 4; i++)
+		bed_client(bed, i);
+	bed_say(bed, 0, "me\n");
+	sim_until(bed->loop, bed->calls_n == 1);
+	call_identity(bed->calls[0])->user = bed;
+	bed_answer(bed, 0, "you\n");
+	sim_until(bed->loop, bed_got(bed, 0, "you\n"));
+	bed->clients[4].fd = sim_connect(&bed->at.endpoint);
+	bed->clients[5].fd = sim_connect(&bed->at.endpoint);
+	sim_until(bed->loop, sim_ended(bed->clients[1].fd) && sim_ended(bed->clients[2].fd));
+	bed_say(bed, 5, "a\n");
+	sim_until(bed->loop, bed->calls_n == 2);
+	bed_answer(bed, 1, "A\n");
+	sim_until(bed->loop, bed_got(bed, 5, "A\n"));
+	bed_say(bed, 0, "still here\n");
+	sim_until(bed->loop, bed->calls_n == 3);
+	bed_answer(bed, 2, "yes\n");
+	sim_until(bed->loop, bed_got(bed, 0, "you\nyes\n"));
+}
+
+static void a_stranger_is_not_waited_for_long(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->params.known = has_said_it;
+	bed->params.stall_ms = 200;
+	bed_start(bed);
+	bed_client(bed, 0);
+	bed_client(bed, 1);
+	bed_say(bed, 0, "me\n");
+	sim_until(bed->loop, bed->calls_n == 1);
+	call_identity(bed->calls[0])->user = bed;
+	bed_answer(bed, 0, "you\n");
+	sim_until(bed->loop, sim_ended(bed->clients[1].fd));
+	sim_while(bed->loop, 30, service_connections(bed->service) == 1);
+	bed_say(bed, 0, "b\n");
+	sim_until(bed->loop, bed->calls_n == 2);
+	bed_answer(bed, 1, "B\n");
+	sim_until(bed->loop, bed_got(bed, 0, "you\nB\n"));
+}
+
 static void calls_of_one_connection_are_bounded(void **state)
 {
 	struct bed *bed = *state;
@@ -315,6 +369,8 @@ int main(void)
 		T(who_does_not_read_is_not_read),
 		T(half_a_message_has_a_deadline),
 		T(whole_messages_that_leave_a_half_are_no_stall),
+		T(strangers_hold_no_place_that_another_wants),
+		T(a_stranger_is_not_waited_for_long),
 		T(an_idle_connection_is_closed_a_working_one_is_not),
 		T(a_call_whose_caller_left_is_told_and_answered_all_the_same),
 		T(what_was_asked_before_the_end_is_answered),
