@@ -201,7 +201,7 @@ static void search_file(struct search *s, int folder, const char *path, const ch
 	if (fd == -1)
 		return; /* pemkeys_load has said it, where it is a key's */
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && s->files++ < CHAIN_FILES_MAX &&
-	    asprintf(&file, "%s/%s", path, name) != -1) {
+	    asprintf(&file, "%s%s%s", path, pemkeys_between(path), name) != -1) {
 		len = slurp(fd, s->buf);
 		chain = chain_parse(bytes_of(s->buf, len), file, ski, why, sizeof(why));
 		if (chain != NULL)

@@ -19,7 +19,10 @@
 
 #include "base/poison.h"
 
-enum { SELFSIGNED_DAYS = 365 };
+enum {
+	SELFSIGNED_DAYS = 365,
+	CONTROL_FORGET_MS = 60 * 1000, /* longer than any handshake is waited for */
+};
 
 struct control {
 	struct loop *loop;
@@ -29,7 +32,7 @@ struct control {
 	struct policy *policy;
 	struct keyop *op; /* for the self-test */
 	struct keystore *next; /* the set being made; NULL: none */
-	unsigned failed; /* in that set */
+	struct deadline forget; /* what is left of the former set */
 	char *selfsigned_names; /* the pair that a reload with the same names gets again */
 	char *selfsigned_pem;
 	struct key *selfsigned_key;
@@ -37,12 +40,18 @@ struct control {
 
 /* ---- configuration */
 
+bool control_names_file(const char *entry, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return strcmp(entry, name) == 0 || (slash != NULL && strcmp(entry, slash + 1) == 0);
+}
+
 enum tls12_mode control_tls12(const struct keysvc_conf *conf, const char *name)
 {
-	for (size_t i = 0; i < conf->tls12_any.n; i++) {
-		if (strcmp(conf->tls12_any.at[i], name) == 0)
+	for (size_t i = 0; i < conf->tls12_any.n; i++)
+		if (control_names_file(conf->tls12_any.at[i], name))
 			return TLS12_ANY;
-	}
 	return (enum tls12_mode)conf->tls12;
 }
 
@@ -99,10 +108,8 @@ static void take_conf(struct control *control, int fd)
 
 static struct keystore *next_set(struct control *control)
 {
-	if (control->next == NULL) {
+	if (control->next == NULL)
 		control->next = keystore_new();
-		control->failed = 0;
-	}
 	return control->next;
 }
 
@@ -131,9 +138,6 @@ static void take_key(struct control *control, const char *name, int fd)
 
 	if (key == NULL || set == NULL) {
 		key_unref(key);
-		/* Other files may lie in a folder of keys; the master knows whether one was meant. */
-		if (set == NULL || strstr(why, PEMKEYS_NONE) == NULL)
-			control->failed++;
 		channel_send(control->channel, NULL, 0, "key %s error %s", name,
 		    set == NULL ? "out of memory" : why);
 		return;
@@ -141,7 +145,6 @@ static void take_key(struct control *control, const char *name, int fd)
 	hex_write(ski, key->ski, sizeof(key->ski));
 	type = key_type_name(key->type);
 	if (keystore_add(set, key) == -1) {
-		control->failed++;
 		channel_send(control->channel, NULL, 0,
 		    "key %s error too many keys, or out of memory", name);
 		return;
@@ -149,19 +152,34 @@ static void take_key(struct control *control, const char *name, int fd)
 	channel_send(control->channel, NULL, 0, "key %s ok %s %s", name, ski, type);
 }
 
+static void keys_begin(struct control *control)
+{
+	keystore_free(control->next);
+	control->next = NULL;
+}
+
+static void forget_cb(struct deadline *deadline)
+{
+	struct control *control = CONTAINER_OF(deadline, struct control, forget);
+
+	keysvc_forget_keys(control->svc);
+}
+
 static void keys_done(struct control *control)
 {
 	struct keystore *set = next_set(control);
 
 	control->next = NULL;
-	if (set == NULL || control->failed > 0) {
-		keystore_free(set);
-		channel_send(control->channel, NULL, 0,
-		    "keys-done error %u of the keys cannot be used", control->failed);
+	if (set == NULL) {
+		channel_send(control->channel, NULL, 0, "keys-done error out of memory");
 		return;
 	}
 	keystore_seal(set);
 	log_info("%zu keys are in force", keystore_n(set));
+	if (keystore_keep(set, keysvc_keys(control->svc)) == -1)
+		log_warnx("not all former keys could be kept: full handshakes with their "
+			  "certificates fail");
+	deadline_clear(control->loop, &control->forget);
 	keysvc_set_keys(control->svc, set);
 	channel_send(control->channel, NULL, 0, "keys-done ok");
 }
@@ -212,7 +230,6 @@ static void selfsigned(struct control *control, const char *text)
 	if (set == NULL ||
 	    (control->selfsigned_names == NULL && make_selfsigned(control, text) == -1) ||
 	    keystore_add(set, key_ref(control->selfsigned_key)) == -1) {
-		control->failed++;
 		channel_send(control->channel, NULL, 0,
 		    "failed no self-signed certificate could be made for: %s", text);
 		return;
@@ -237,10 +254,14 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 	char *rest = text, *word = strsep(&rest, " ");
 	int fd = fds_n > 0 ? fds[0] : -1;
 
-	if (strcmp(word, "key") == 0 && rest != NULL)
+	if (strcmp(word, "keys-begin") == 0)
+		keys_begin(control);
+	else if (strcmp(word, "key") == 0 && rest != NULL)
 		take_key(control, rest, fd);
 	else if (strcmp(word, "keys-done") == 0)
 		keys_done(control);
+	else if (strcmp(word, "keys-forget") == 0)
+		deadline_set(control->loop, &control->forget, CONTROL_FORGET_MS, forget_cb);
 	else if (strcmp(word, "selfsigned") == 0 && rest != NULL)
 		selfsigned(control, rest);
 	else if (strcmp(word, "reload") == 0 && fd != -1)
@@ -300,6 +321,7 @@ void control_free(struct control *control)
 	if (control->channel != NULL)
 		channel_free(control->channel);
 	forget_selfsigned(control);
+	deadline_clear(control->loop, &control->forget);
 	keystore_free(control->next);
 	keyop_free(control->op);
 	keysvc_conf_free(control->conf);

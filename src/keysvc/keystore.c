@@ -110,6 +110,16 @@ struct key *keystore_unsealed_find(
 	return NULL;
 }
 
+static int append(struct keystore *store, struct key *key)
+{
+	if (store->n == store->cap && grow(store) == -1) {
+		key_unref(key);
+		return -1;
+	}
+	store->at[store->n++] = key;
+	return 0;
+}
+
 int keystore_add(struct keystore *store, struct key *key)
 {
 	assert(!store->sealed);
@@ -117,12 +127,8 @@ int keystore_add(struct keystore *store, struct key *key)
 		key_unref(key);
 		return 1;
 	}
-	if (store->n == store->cap && grow(store) == -1) {
-		key_unref(key);
-		return -1;
-	}
-	store->at[store->n++] = key;
-	return 0;
+	key->leaving = false;
+	return append(store, key);
 }
 
 static int compare(const void *a, const void *b)
@@ -153,6 +159,47 @@ void keystore_seal(struct keystore *store)
 	if (store->moduli_n > 0)
 		qsort(store->moduli, store->moduli_n, sizeof(struct modulus), compare_moduli);
 	store->sealed = true;
+}
+
+static void seal_again(struct keystore *store)
+{
+	store->sealed = false;
+	store->moduli_n = 0;
+	keystore_seal(store);
+}
+
+int keystore_keep(struct keystore *store, const struct keystore *former)
+{
+	struct key **missing = calloc(former->n + 1, sizeof(struct key *));
+	size_t n = 0;
+	int rc = 0;
+
+	if (missing == NULL)
+		return -1;
+	for (size_t i = 0; i < former->n; i++)
+		if (keystore_find(store, former->at[i]->ski) == NULL)
+			missing[n++] = former->at[i];
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		missing[i]->leaving = true;
+		rc = append(store, key_ref(missing[i]));
+	}
+	free(missing);
+	seal_again(store);
+	return rc;
+}
+
+void keystore_forget(struct keystore *store)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < store->n; i++) {
+		if (store->at[i]->leaving)
+			key_unref(store->at[i]);
+		else
+			store->at[kept++] = store->at[i];
+	}
+	store->n = kept;
+	seal_again(store);
 }
 
 ssize_t keystore_index(const struct keystore *store, const uint8_t ski[static CERT_SKI_LEN])

@@ -25,6 +25,7 @@ struct key {
 	uint8_t modulus_sha256[32]; /* RSA: of the modulus in upper-case hex, Keyless's tag 01 */
 	enum tls12_mode tls12; /* the loop's; lanes are told it by the job */
 	bool slow; /* signs in the slow lane */
+	bool leaving; /* of a former set: see keystore_keep() */
 	char *name; /* the file's, for messages */
 	struct chain *chain; /* owned; what lies beside the key; NULL: none. Set before the seal */
 	/* libcrypto's contexts, made at first use by the thread of that number in the key's lane, and used
@@ -51,6 +52,10 @@ struct key *keystore_find(
 /* The place of the key in the set, or -1. digest: of an RSA key's modulus. */
 ssize_t keystore_index(const struct keystore *, const uint8_t ski[static CERT_SKI_LEN]);
 ssize_t keystore_index_of_modulus(const struct keystore *, const uint8_t digest[static 32]);
+/* Both sealed: those of former that are not in the store are found in it too, until keystore_forget().
+ * -1: not all of them, there is no room or no memory. */
+int keystore_keep(struct keystore *, const struct keystore *former);
+void keystore_forget(struct keystore *);
 size_t keystore_n(const struct keystore *);
 struct key *keystore_at(const struct keystore *, size_t); /* in the order of their SKIs */
 void keystore_free(struct keystore *);

@@ -268,6 +268,13 @@ static void on_call(void *arg, struct call *call, struct bytes request)
 		dispatch(svc, &ask);
 }
 
+static bool on_known(void *arg, const struct identity *who)
+{
+	const struct keysvc *svc = arg;
+
+	return policy_admits(svc->policy, who) && (!svc->policy->has_token || who->user != NULL);
+}
+
 static void on_gone(void *arg, struct call *call)
 {
 	(void)arg;
@@ -320,6 +327,7 @@ static int start(struct keysvc *svc, const struct keysvc_params *params)
 		.idle_ms = IDLE_MS,
 		.stall_ms = STALL_MS,
 		.call = on_call,
+		.known = on_known,
 		.gone = on_gone,
 		.bad = on_bad,
 	};
@@ -378,6 +386,11 @@ void keysvc_set_keys(struct keysvc *svc, struct keystore *keys)
 {
 	keystore_free(svc->keys);
 	svc->keys = keys;
+}
+
+void keysvc_forget_keys(struct keysvc *svc)
+{
+	keystore_forget(svc->keys);
 }
 
 const struct keystore *keysvc_keys(const struct keysvc *svc)

@@ -79,7 +79,9 @@ static const struct conf_option options[] = {
 	    "TLS 1.2 signatures: where TLS 1.3 was possible (sentinel), any, off", 0, 0, AT(tls12),
 	    0, 0 },
 	{ "tls12_any", CONF_STRINGS, NULL, NULL,
-	    "key files that sign any TLS 1.2: sites without TLS 1.3", 0, 0, AT(tls12_any), 0, 0 },
+	    "key files, or their names without the folder, that sign any TLS 1.2: sites without "
+	    "TLS 1.3",
+	    0, 0, AT(tls12_any), 0, 0 },
 	{ "cluster_secret_file", CONF_PATH, NULL, NULL,
 	    "where ticket secrets outlive a restart; default: memory only", 0, 0,
 	    AT(cluster_secret_file), 0, 0 },

@@ -151,13 +151,20 @@ static void load_fd(struct load *load, int fd, const char *file, bool must)
 	}
 }
 
+const char *pemkeys_between(const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return len > 0 && folder[len - 1] == '/' ? "" : "/";
+}
+
 static void load_entry(struct load *load, int folder, const char *path, const char *name)
 {
 	struct stat st;
 	char *file;
 	int fd;
 
-	if (asprintf(&file, "%s/%s", path, name) == -1) {
+	if (asprintf(&file, "%s%s%s", path, pemkeys_between(path), name) == -1) {
 		load->failed(load->arg, path, "out of memory");
 		return;
 	}

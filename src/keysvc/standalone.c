@@ -47,6 +47,20 @@ static void on_loaded(void *arg, struct key *key)
 		log_info("%s: %s key of %d bits", key->name, key_type_name(key->type), key->bits);
 }
 
+/* It would leave sites without TLS 1.3 without signatures, and nobody would know why. */
+static void tell_unknown(const struct keysvc_conf *conf, const struct keystore *keys)
+{
+	for (size_t i = 0; i < conf->tls12_any.n; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < keystore_n(keys) && !found; k++)
+			found = control_names_file(
+			    conf->tls12_any.at[i], keystore_at(keys, k)->name);
+		if (!found)
+			log_warnx("tls12_any: no key is of the file \"%s\"", conf->tls12_any.at[i]);
+	}
+}
+
 struct keystore *standalone_keys(const struct keysvc_conf *conf)
 {
 	struct loading loading = { conf, keyop_new(KEYOP_NO_SLOT), 0 };
@@ -64,6 +78,7 @@ struct keystore *standalone_keys(const struct keysvc_conf *conf)
 	log_info("certificate chains lie beside %zu of %zu keys",
 	    chain_load(keys, conf->keys.at, conf->keys.n), keystore_n(keys));
 	keystore_seal(keys);
+	tell_unknown(conf, keys);
 	return keys;
 }
 

@@ -135,6 +135,119 @@ def test_reload_takes_a_renewed_certificate_and_key(bed, ctx, pki):
     assert gw.key_process() == keys, "the key process reloads its keys in place"
 
 
+def test_a_reload_after_a_refused_one_has_its_keys(bed, ctx, pki):
+    """A key file that is half written is refused; once it is whole, it is taken, and so is what came with it."""
+    gw = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(kinds=("ec",))]))
+    fresh = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",))
+    key = f"{bed.folder}/fresh.key"
+    with open(fresh.key_file, encoding="ascii") as f:
+        text = f.read()
+    settings = bed.settings(bed.running[0], sites=[bed.site(kinds=("ec",), certificates=[fresh.chain_file])], private_keys=[key])
+    with open(key, "w", encoding="ascii") as f:
+        f.write(text[:len(text) // 2] + "-----END PRIVATE KEY-----\n")
+    gw.write(settings)
+    os.kill(gw.pid, signal.SIGHUP)
+    wait.until(lambda: "the configuration is refused" in gw.output() or gw.counter("sslgw_reloads_refused_total") == 1, 10, "a refused reload")
+    assert client.get(gw.port, ctx())[0].status == 200
+    with open(key, "w", encoding="ascii") as f:
+        f.write(text)
+    gw.reload(settings)
+    for _ in range(4):
+        with client.Client(gw.port, ctx()) as c:
+            assert c.certificate() == fresh.der and c.get().status == 200
+
+
+def test_a_renewed_key_fails_no_handshake(bed, ctx, pki):
+    """The file of the key is written anew in its place; workers that are not replaced yet present the former certificate."""
+    leaf, key = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",)), f"{bed.folder}/site.key"
+    chain = f"{bed.folder}/site.crt"
+
+    def install(leaf):
+        for source, to in ((leaf.key_file, key), (leaf.chain_file, chain)):
+            with open(source, "rb") as f, open(f"{to}.new", "wb") as out:
+                out.write(f.read())
+            os.chmod(f"{to}.new", 0o644)
+            os.rename(f"{to}.new", to)
+    install(leaf)
+    pki.keys[chain] = key
+    settings = bed.settings(bed.backend(), sites=[bed.site(kinds=("ec",), certificates=[chain])], private_keys=[key], workers=4)
+    gw = bed.gateway(settings)
+    stop, failures, count = threading.Event(), [], [0]
+
+    def load():
+        while not stop.is_set():
+            try:
+                with client.Client(gw.port, ctx()) as c:
+                    assert c.get().status == 200
+            except (OSError, AssertionError) as error:
+                failures.append(error)
+            count[0] += 1
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(3):
+            leaf = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",))
+            install(leaf)
+            gw.reload()
+    finally:
+        stop.set()
+        for t in threads:
+            t.join(20)
+    assert not failures and count[0] > 50, f"{len(failures)} of {count[0]}: {failures[:5]}"
+    with client.Client(gw.port, ctx()) as c:
+        assert c.certificate() == leaf.der
+
+
+def test_a_key_process_that_starts_again_serves_what_can_be_read(bed, ctx, pki):
+    """One site's file was damaged meanwhile: the others go on, and it does once the file is whole again."""
+    one, other = (pki.issue(pki.ca, name, kind="ec", names=(name,)) for name in ("localhost", "a.test"))
+    key = f"{bed.folder}/other.key"
+    with open(other.key_file, "rb") as f:
+        text = f.read()
+    with open(key, "wb") as f:
+        f.write(text)
+    gw = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(certificates=[one.chain_file]), bed.site("a.test", certificates=[other.chain_file])],
+                                  private_keys=[one.key_file, key]))
+    assert client.get(gw.port, ctx(), sni="a.test")[0].status == 200
+    with open(key, "wb") as f:
+        f.write(text[:60])
+    former = gw.key_process()
+    os.kill(former, signal.SIGKILL)
+    wait.until(lambda: gw.key_process() not in (former, None), 10, "another key process")
+
+    def served(name):
+        return client.get(gw.port, ctx(), sni=name, host=name)[0].status == 200
+    wait.until(lambda: served("localhost"), 10, "the site whose key is there is served")
+    with open(key, "wb") as f:
+        f.write(text)
+    wait.until(lambda: served("a.test"), 30, "and the other, when its key is there again")
+
+
+def test_a_server_by_a_name_that_is_new_has_its_address_with_the_first_worker(bed, ctx):
+    back = bed.backend()
+    port = back.address.rpartition(":")[2]
+    gw = bed.gateway(bed.settings(back, workers=4))
+    stop, wrong, count = threading.Event(), [], [0]
+
+    def load():
+        while not stop.is_set():
+            status = client.get(gw.port, ctx())[0].status
+            if status != 200:
+                wrong.append(status)
+            count[0] += 1
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        gw.reload(bed.settings(f"localhost:{port}", workers=4))
+    finally:
+        stop.set()
+        for t in threads:
+            t.join(20)
+    assert not wrong and count[0] > 10, f"{len(wrong)} of {count[0]}: {wrong[:5]}"
+
+
 def test_a_storm_of_reloads_is_coalesced(bed, ctx):
     gw = bed.gateway(bed.settings(bed.backend()))
     most = 0

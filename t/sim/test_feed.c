@@ -122,12 +122,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void begin(struct bed *bed, size_t files)
-{
-	bed->plan.key_files_n = files;
-	feed_begin(&bed->feed, bed->loop, bed->channel, &bed->plan, fed, bed);
-}
-
 /* The next question, and how many descriptors came with it, which are closed; false: none. */
 static bool asked(struct bed *bed, char *text, size_t size, int *fds)
 {
@@ -163,6 +157,13 @@ static void expect(struct bed *bed, const char *want)
 	assert_true(asked(bed, text, sizeof text, &fds));
 	assert_string_equal(text, want);
 	assert_int_equal(fds, strncmp(want, "key ", 4) == 0);
+}
+
+static void begin(struct bed *bed, size_t files)
+{
+	bed->plan.key_files_n = files;
+	feed_begin(&bed->feed, bed->loop, bed->channel, &bed->plan, fed, bed);
+	expect(bed, "keys-begin");
 }
 
 static void each_file_is_asked_for_and_answered_in_order(void **state)
@@ -244,6 +245,7 @@ static void another_pass_may_begin_from_within(void **state)
 	expect(bed, "key /dev/null");
 	answer(bed, "key /dev/null ok " SKI " ec");
 	sim_until(bed->loop, bed->fed_n == 1);
+	expect(bed, "keys-begin");
 	expect(bed, "key /dev/null");
 	answer(bed, "key /dev/null error changed");
 	sim_until(bed->loop, bed->fed_n == 2);
@@ -282,7 +284,7 @@ static void the_end_of_the_service_ends_the_pass(void **state)
 	sim_until(bed->loop, bed->fed_n == 1);
 	assert_string_equal(bed->error, "the key service ended");
 	/* And without one none begins. */
-	begin(bed, 2);
+	feed_begin(&bed->feed, bed->loop, bed->channel, &bed->plan, fed, bed);
 	sim_until(bed->loop, bed->fed_n == 2);
 	assert_non_null(bed->error);
 }

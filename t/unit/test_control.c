@@ -170,23 +170,36 @@ static void keys_come_into_force_together(void **state)
 	EVP_PKEY *a = EVP_EC_gen("P-256"), *b = EVP_RSA_gen(2048);
 
 	give_key(f, a, "/keys/a.pem", "P-256");
-	give_key(f, b, "/keys/old site.pem",
-	    "RSA"); /* never seen by its name here: tls12_any names it otherwise */
+	give_key(f, b, "/keys/old site.pem", "RSA"); /* tls12_any names it without its folder */
 	give_key(f, a, "/keys/copy.pem", "P-256");
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 0);
 	tell(f, -1, "keys-done");
 	assert_string_equal(hear(f), "keys-done ok");
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	for (size_t i = 0; i < 2; i++) {
+		const struct key *key = keystore_at(keysvc_keys(f->svc), i);
+
+		assert_int_equal(key->tls12, key->type == KEY_RSA ? TLS12_ANY : TLS12_SENTINEL);
+	}
 	/* A reload: a new set, whole. */
 	give_key(f, b, "old site.pem", "RSA");
 	tell(f, -1, "keys-done");
 	assert_string_equal(hear(f), "keys-done ok");
+	/* What only the former had is found until it may be forgotten. */
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	keysvc_forget_keys(f->svc);
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 1);
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_ANY);
+	give_key(f, a, "/keys/a.pem", "P-256");
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	keysvc_forget_keys(f->svc);
+	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->type, KEY_P256);
 	EVP_PKEY_free(a), EVP_PKEY_free(b);
 }
 
-static void bad_key_leaves_the_old_set(void **state)
+static void bad_key_is_told_and_the_rest_is_good(void **state)
 {
 	static const char broken[] =
 	    "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -203,17 +216,22 @@ static void bad_key_leaves_the_old_set(void **state)
 	hear_begin(f, "key /k/broken file.pem error the private key is damaged");
 	tell(f, -1, "key nothing");
 	assert_string_equal(hear(f), "key nothing error no descriptor came with it");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done error 2 of the keys cannot be used");
-	assert_int_equal(key_ski(a, ski), 0);
-	assert_non_null(keystore_find(keysvc_keys(f->svc), ski));
-	/* The next try begins afresh; a file of something else is told but spoils nothing. */
-	give_key(f, b, "b", "P-384");
+	assert_int_equal(key_ski(b, ski), 0);
+	assert_null(keystore_find(keysvc_keys(f->svc), ski));
+	/* The master thinks better of it: the next try begins afresh. */
+	tell(f, -1, "keys-begin");
 	tell(f, other, "key README");
 	hear_begin(f, "key README error holds no private key");
 	tell(f, -1, "keys-done");
 	assert_string_equal(hear(f), "keys-done ok");
 	assert_null(keystore_find(keysvc_keys(f->svc), ski));
+	/* Or it takes what there is. */
+	tell(f, fd, "key /k/broken file.pem");
+	hear_begin(f, "key /k/broken file.pem error the private key is damaged");
+	give_key(f, b, "b", "P-384");
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+	assert_non_null(keystore_find(keysvc_keys(f->svc), ski));
 	close(fd), close(other);
 	EVP_PKEY_free(a), EVP_PKEY_free(b);
 }
@@ -371,7 +389,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(keys_come_into_force_together),
-		T(bad_key_leaves_the_old_set),
+		T(bad_key_is_told_and_the_rest_is_good),
 		T(selfsigned_pair_outlives_a_reload),
 		T(reload_takes_a_whole_configuration_or_none),
 		T(unknown_words_are_survived),

@@ -28,6 +28,7 @@
 enum {
 	EMBEDDED_BACKOFF_MIN_MS = 50,
 	EMBEDDED_BACKOFF_MAX_MS = 5000,
+	EMBEDDED_AGAIN_MS = 10000, /* until keys that are missing are looked for again */
 	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
 	EMBEDDED_PATH_MAX = 512,
 };
@@ -55,11 +56,14 @@ struct embedded {
 	struct feed feed;
 	void (*renewed)(void *arg, const char *pem);
 	void *renewed_arg;
+	struct deadline again; /* keys are missing */
+	size_t lacking; /* so many, when it was said */
 	bool stopping;
 	bool check; /* -t: nothing is written */
 };
 
 static int spawn(struct service_process *p);
+static void feed_again(struct deadline *);
 
 /* ---- their configuration */
 
@@ -257,21 +261,51 @@ fail:
 	return -1;
 }
 
+/* Whether a certificate that the workers present has no key among those that were read. */
+static bool lacks_keys(struct embedded *e, const struct plan_key *keys, size_t n)
+{
+	struct conf_errors *errors = conf_errors_new();
+	size_t lacking = 1;
+
+	if (errors != NULL) {
+		plan_match(e->plan, keys, n, errors);
+		lacking = conf_errors_n(errors);
+		for (size_t i = 0; lacking != e->lacking && i < lacking; i++)
+			log_errorx("%s: looked for again; if the certificate is new, too, reload",
+			    conf_errors_at(errors, i));
+	}
+	e->lacking = lacking;
+	conf_errors_free(errors);
+	return lacking > 0;
+}
+
 static void refed(
     void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
 {
 	struct embedded *e = arg;
 
-	for (size_t i = 0; i < n; i++)
-		if (keys[i].error != NULL)
-			log_errorx("%s", keys[i].error);
 	if (error != NULL) {
 		log_errorx("%s", error);
 		return;
 	}
+	/* The workers run: what can be had serves most of them, and the rest may be there later. */
 	feed_commit(&e->feed, e->key.channel);
+	if (lacks_keys(e, keys, n))
+		deadline_set(e->loop, &e->again, EMBEDDED_AGAIN_MS, feed_again);
 	if (pem != NULL && e->renewed != NULL)
 		e->renewed(e->renewed_arg, pem);
+}
+
+static void feed_again(struct deadline *deadline)
+{
+	struct embedded *e = CONTAINER_OF(deadline, struct embedded, again);
+
+	if (e->stopping)
+		return;
+	if (embedded_is_reading(e))
+		deadline_set(e->loop, &e->again, EMBEDDED_AGAIN_MS, feed_again);
+	else
+		embedded_feed(e, e->plan, refed, e);
 }
 
 static void restart_cb(struct deadline *deadline)
@@ -458,20 +492,33 @@ void embedded_feed(struct embedded *e, const struct plan *plan, embedded_fed fed
 	feed_begin(&e->feed, e->loop, e->key.channel, plan, fed, arg);
 }
 
-void embedded_commit(struct embedded *e, const struct plan *plan)
+void embedded_go_back(struct embedded *e, const struct plan *plan)
 {
 	int conf;
 
 	e->plan = plan;
-	if (!wanted(&e->key, plan))
+	if (!wanted(&e->key, plan) || e->key.channel == NULL)
 		return;
-	feed_commit(&e->feed, e->key.channel);
 	conf = conf_of(&e->key, plan);
 	if (conf < 0)
 		return;
-	if (e->key.channel != NULL)
-		channel_send(e->key.channel, &conf, 1, "reload");
+	channel_send(e->key.channel, &conf, 1, "reload");
 	close(conf);
+}
+
+void embedded_commit(struct embedded *e, const struct plan *plan)
+{
+	deadline_clear(e->loop, &e->again);
+	e->lacking = 0;
+	if (wanted(&e->key, plan))
+		feed_commit(&e->feed, e->key.channel);
+	embedded_go_back(e, plan);
+}
+
+void embedded_forget(struct embedded *e)
+{
+	if (e->key.channel != NULL)
+		channel_send(e->key.channel, NULL, 0, "keys-forget");
 }
 
 bool embedded_is_reading(const struct embedded *e)
@@ -491,11 +538,6 @@ void embedded_on_renewed(struct embedded *e, void (*renewed)(void *arg, const ch
 {
 	e->renewed = renewed;
 	e->renewed_arg = arg;
-}
-
-void embedded_use(struct embedded *e, const struct plan *plan)
-{
-	e->plan = plan;
 }
 
 pid_t embedded_key_pid(const struct embedded *e)
@@ -529,6 +571,7 @@ void embedded_reopen(struct embedded *e)
 void embedded_stop(struct embedded *e)
 {
 	e->stopping = true;
+	deadline_clear(e->loop, &e->again);
 	deadline_clear(e->loop, &e->key.restart);
 	deadline_clear(e->loop, &e->cache.restart);
 	tell(e, "stop");
@@ -556,6 +599,7 @@ void embedded_free(struct embedded *e)
 	both[0] = &e->key;
 	both[1] = &e->cache;
 	feed_clear(&e->feed);
+	deadline_clear(e->loop, &e->again);
 	for (size_t i = 0; i < 2; i++) {
 		deadline_clear(e->loop, &both[i]->restart);
 		channel_free(both[i]->channel);

@@ -41,8 +41,9 @@ bool embedded_ended(struct embedded *, pid_t, int status);
 pid_t embedded_key_pid(const struct embedded *);
 const struct endpoint *embedded_keys(const struct embedded *); /* len 0: it is not wanted */
 const struct endpoint *embedded_cache(const struct embedded *);
-void embedded_use(
-    struct embedded *, const struct plan *); /* only the plan: what they are started again with */
+/* The former plan holds after all. The keys of both are found until embedded_forget() or another commit and one. */
+void embedded_go_back(struct embedded *, const struct plan *);
+void embedded_forget(struct embedded *); /* no worker needs former keys for new handshakes */
 /* The key service was started again and made another self-signed pair: workers need the new chain. */
 void embedded_on_renewed(struct embedded *, void (*renewed)(void *arg, const char *pem), void *arg);
 void embedded_reopen(struct embedded *);

@@ -131,7 +131,10 @@ void feed_begin(struct feed *f, struct loop *loop, struct channel *channel, cons
 		finish(f, "the key service is not running");
 		return;
 	}
-	send_more(f);
+	if (channel_send(channel, NULL, 0, "keys-begin") != 0)
+		finish(f, "the key service does not answer");
+	else
+		send_more(f);
 }
 
 static void take_key(struct feed *f, const char *text)

@@ -238,6 +238,7 @@ static void start_workers(struct master *m)
 static void names_ready(void *arg)
 {
 	start_workers(arg);
+	reload_named(arg);
 }
 
 static void names_late(struct deadline *deadline)

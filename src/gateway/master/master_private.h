@@ -32,6 +32,7 @@ enum master_phase {
 struct reload {
 	struct plan *plan; /* NULL: none going on */
 	struct sockets *sockets;
+	bool naming; /* the new monitor looks up names */
 	bool pending; /* asked for while one was going on, or too soon after it */
 	unsigned tries; /* of one that the key service did not answer */
 	struct deadline again, patience;
@@ -80,6 +81,7 @@ void master_asked(void *master, const char *what); /* a command of the operator'
 void reload_ask(struct master *);
 void master_stop(struct master *); /* drains, then ends; a second time: ends */
 void reload_serving(struct master *); /* the start is over: what was asked for meanwhile */
+void reload_named(struct master *); /* the monitor has looked up its names */
 void reload_rolled(struct master *, int failed);
 
 #endif

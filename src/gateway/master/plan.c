@@ -245,7 +245,7 @@ static bool is_none(const char *error)
 
 /* keys are in the order of the files. */
 static bool find_key(
-    struct plan *plan, const struct plan_cert *cert, const struct plan_key *keys, size_t n)
+    const struct plan *plan, const struct plan_cert *cert, const struct plan_key *keys, size_t n)
 {
 	bool found = false;
 
@@ -260,7 +260,7 @@ static bool find_key(
 }
 
 void plan_match(
-    struct plan *plan, const struct plan_key *keys, size_t n, struct conf_errors *errors)
+    const struct plan *plan, const struct plan_key *keys, size_t n, struct conf_errors *errors)
 {
 	size_t read = 0;
 

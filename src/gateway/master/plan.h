@@ -51,7 +51,7 @@ struct plan_key {
 	char *error; /* NULL: it was read */
 	uint8_t ski[CERT_SKI_LEN];
 };
-void plan_match(struct plan *, const struct plan_key *, size_t n, struct conf_errors *);
+void plan_match(const struct plan *, const struct plan_key *, size_t n, struct conf_errors *);
 
 /* Identity, CA and password of key_service and session_cache: can they be used? Called by plan_new(). */
 void plan_services(const struct plan *, struct conf_errors *);

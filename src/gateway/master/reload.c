@@ -16,8 +16,12 @@
 enum {
 	RELOAD_INTERVAL_MS = 1000,
 	RELOAD_KEYS_MS = 60000, /* ten thousand keys are read in less */
+	RELOAD_NAMES_MS =
+	    5000, /* then those that answer late are told to the workers when they do */
 	RELOAD_TRIES = 5, /* with a key service that ends while it reads */
 };
+
+static void resolve(struct master *);
 
 static void again_cb(struct deadline *deadline)
 {
@@ -63,21 +67,11 @@ static void refuse(struct master *m, const struct conf_errors *errors, const cha
 	over(m);
 }
 
-static void refed_former(
-    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
+/* The former plan holds, for the services and the monitor too. */
+static void go_back(struct master *m)
 {
-	struct master *m = arg;
-
-	(void)keys;
-	(void)n;
-	if (error != NULL) {
-		log_errorx("the former keys could not be read again: %s", error);
-		return;
-	}
-	embedded_commit(m->embedded, m->plan);
-	/* A self-signed pair is new each time, and workers have the former chain. */
-	if (pem != NULL && master_selfsigned(m, pem) == 0)
-		again_later(m);
+	embedded_go_back(m->embedded, m->plan);
+	(void)watcher_use(m->watcher, m->plan); /* it has been said, and it is started again */
 }
 
 void reload_rolled(struct master *m, int failed)
@@ -88,10 +82,9 @@ void reload_rolled(struct master *m, int failed)
 	if (m->reload.plan == NULL)
 		return;
 	if (failed) {
-		/* Those that were replaced already keep the new one until they end. */
+		/* Those that were replaced already keep the new one until they end: the key service has the keys of both. */
 		workers_go_back(m->workers);
-		embedded_use(m->embedded, m->plan);
-		embedded_feed(m->embedded, m->plan, refed_former, m);
+		go_back(m);
 		refuse(m, NULL, "a worker did not start with the new configuration");
 		return;
 	}
@@ -105,7 +98,7 @@ void reload_rolled(struct master *m, int failed)
 	report_master(m->counters, REPORT_WORKERS, m->plan->workers);
 	counter_add(counters_cell_of(m->counters, "sslgw_reloads_total", ROLES_CELL_MASTER), 1);
 	master_admin_changed(m, former);
-	watcher_use(m->watcher, m->plan);
+	embedded_forget(m->embedded);
 	log_info("reload done: %u workers with the new configuration", m->plan->workers);
 	over(m);
 }
@@ -137,8 +130,31 @@ static void fed(
 	}
 	conf_errors_free(errors);
 	embedded_commit(m->embedded, m->reload.plan);
+	resolve(m);
+}
+
+static void names_late(struct deadline *deadline)
+{
+	reload_named(CONTAINER_OF(deadline, struct master, reload.patience));
+}
+
+/* A worker that starts with names that nobody has looked up would have no servers: the new monitor comes first. */
+static void resolve(struct master *m)
+{
+	m->reload.naming = true;
+	deadline_set(m->loop, &m->reload.patience, RELOAD_NAMES_MS, names_late);
+	if (watcher_use(m->watcher, m->reload.plan) != 0)
+		reload_named(m); /* said in the log; it is started again */
+}
+
+void reload_named(struct master *m)
+{
+	if (!m->reload.naming || m->phase != MASTER_SERVING)
+		return;
+	m->reload.naming = false;
+	deadline_clear(m->loop, &m->reload.patience);
 	if (workers_use(m->workers, m->reload.plan, m->reload.sockets, m->selfsigned_fd) != 0) {
-		embedded_use(m->embedded, m->plan);
+		go_back(m);
 		refuse(m, NULL, "out of memory");
 		return;
 	}

@@ -56,7 +56,8 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 	for (int i = 0; i < fds_n; i++)
 		close(fds[i]);
 	if (strcmp(text, "ready") == 0) {
-		w->params.ready(w->params.arg);
+		if (!w->replacing) /* else it speaks of former names */
+			w->params.ready(w->params.arg);
 		return;
 	}
 	/* These three words and no others. A monitor that was taken over can so stop the gateway, as it can send
