@@ -324,6 +324,29 @@ def test_early_data_is_never_taken(gw, shared, records_n):
         wait.holds(lambda: len(back.seen) == before, 0.5, "none of it arrives")
 
 
+def test_early_data_by_the_word_of_another_front_is_skipped(gw, shared, pki):
+    """Its ticket is unknown here, and so is the key of what follows: the handshake goes on without (RFC 8446, 4.2.10)."""
+    leaf, ticket, early = pki.leaf("a.test", kind="ec"), f"{shared.folder}/early.session", f"{shared.folder}/early.data"
+    with open(early, "w", encoding="ascii") as f:
+        f.write("x" * 4000)
+    port = wait.free_port()
+    front = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", leaf.chain_file, "-key", leaf.key_file, "-early_data",
+                              "-max_early_data", "16384", "-quiet"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait.until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True, 5, "the other front listens")
+        visit = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "a.test", "-sess_out", ticket, "-quiet"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait.until(lambda: os.path.getsize(ticket) > 0, 5, "a ticket")
+        visit.kill()
+        visit.communicate()
+    finally:
+        front.kill()
+        front.communicate()
+    _, said = client.s_client(gw.port, "-sess_in", ticket, "-early_data", early, sni="a.test",
+                              text=b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+    assert "Early data was rejected" in said and "HTTP/1.1 200" in said, said[-3000:]
+
+
 def test_a_few_key_updates_are_taken(gw):
     out, ended = typed(gw, ["-tls1_3"], [b"K\n"] * 5, b"KEYUPDATE")
     assert not ended

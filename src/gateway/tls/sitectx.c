@@ -309,8 +309,8 @@ static void set_options(struct sitectx *s)
 	SSL_CTX_set_options(s->ctx, s->options | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(s->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_read_ahead(s->ctx, 0); /* the stream reads ahead */
+	/* None is taken. What a client sends by the word of another front is skipped, up to libssl's 16 KiB (RFC 8446, 4.2.10). */
 	SSL_CTX_set_max_early_data(s->ctx, 0);
-	SSL_CTX_set_recv_max_early_data(s->ctx, 0);
 	SSL_CTX_set_client_hello_cb(s->ctx, hello_cb, s->all);
 	SSL_CTX_set_alpn_select_cb(s->ctx, alpn_cb, NULL);
 	session_attach(s->ctx);
