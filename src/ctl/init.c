@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "crypto/mkcert.h"
@@ -106,6 +107,21 @@ static int take_part(
 	return 0;
 }
 
+/* A wildcard is a name of a file, too. */
+static void stem_write(char *stem, size_t size, const char *name)
+{
+	snprintf(stem, size, "%s%s", name[0] == '*' ? "any" : "", name[0] == '*' ? name + 1 : name);
+}
+
+static bool is_same_stem(const char *a, const char *b)
+{
+	char stems[2][256];
+
+	stem_write(stems[0], sizeof(stems[0]), a);
+	stem_write(stems[1], sizeof(stems[1]), b);
+	return strcasecmp(stems[0], stems[1]) == 0;
+}
+
 static int take_site(const struct command *self, struct init *init, const char *name)
 {
 	const char *rest = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
@@ -115,6 +131,11 @@ static int take_site(const struct command *self, struct init *init, const char *
 	if (authority_name_wrong(rest) != NULL)
 		return command_usage(
 		    self, PROGRAM, "--site %s: write a host name: www.example.com", name);
+	/* Their files would be one. */
+	for (size_t i = 0; i < init->sites_n; i++)
+		if (is_same_stem(init->sites[i].name, name))
+			return command_usage(self, PROGRAM,
+			    "--site %s and --site %s: leave one out", init->sites[i].name, name);
 	init->sites[init->sites_n++].name = name;
 	return 0;
 }
@@ -219,10 +240,10 @@ static int load_chains(struct init *init)
 
 			if (chain->cert == NULL && load_chain(site, chain) != 0)
 				return -1;
-			/* A wildcard is a name of a file, too. */
-			snprintf(chain->stem, sizeof(chain->stem), j > 0 ? "%s%s-%zu" : "%s%s",
-			    site->name[0] == '*' ? "any" : "",
-			    site->name[0] == '*' ? site->name + 1 : site->name, j + 1);
+			stem_write(chain->stem, sizeof(chain->stem), site->name);
+			if (j > 0)
+				snprintf(chain->stem + strlen(chain->stem),
+				    sizeof(chain->stem) - strlen(chain->stem), "-%zu", j + 1);
 		}
 	}
 	return 0;

@@ -161,18 +161,19 @@ static void tick(struct deadline *deadline)
 	    e->wanting_since != 0 ? EPOCHS_WANTING_TICK_MS : EPOCHS_TICK_MS, tick);
 }
 
-/* A broken file is kept for the operator; the secrets in it are lost, which costs full handshakes. */
-static void put_aside(const char *path)
+/* A file that is of no use is kept for the operator, since another one takes its place; without its secrets there
+ * are full handshakes. */
+static void put_aside(const char *path, const char *suffix, const char *what)
 {
 	char *aside;
 
-	if (asprintf(&aside, "%s.damaged", path) == -1)
+	if (asprintf(&aside, "%s.%s", path, suffix) == -1)
 		return;
 	if (rename(path, aside) == 0)
 		log_errorx(
-		    "%s: damaged: moved to %s; all sessions made before begin anew", path, aside);
+		    "%s: %s: moved to %s; all sessions made before begin anew", path, what, aside);
 	else
-		log_error("%s: damaged, and cannot be moved aside", path);
+		log_error("%s: %s, and cannot be moved aside", path, what);
 	free(aside);
 }
 
@@ -189,13 +190,13 @@ static void load(struct epochs *e, uint32_t period)
 	case EPOCHFILE_NONE:
 		break;
 	case EPOCHFILE_DAMAGED:
-		put_aside(e->path);
+		put_aside(e->path, "damaged", "damaged");
 		break;
 	case EPOCHFILE_FAILED:
-		log_warn("%s: cannot be read: ticket keys are made anew and all sessions end; mend "
-			 "its owner "
-			 "and mode (0600)",
-		    e->path);
+		log_warn("%s: cannot be read", e->path);
+		put_aside(e->path, "unread",
+		    "to have its secrets back, mend its owner and mode (0600), move it back and "
+		    "restart");
 		break;
 	}
 	generations_init(&e->g, period);

@@ -194,16 +194,25 @@ const char *admin_label(char *buf, size_t size, const char *name, const char *va
 			buf[0] = '\0';
 		return buf;
 	}
-	/* Cut, if need be, and always closed. Control characters would end the line. */
+	/* Cut, if need be, and always closed. Control characters would end the line, and one byte that is no UTF-8
+	 * would cost its reader the whole page. */
 	for (at = (size_t)n; *value != '\0' && at + 4 < size; value++) {
-		if (*value == '"' || *value == '\\') {
+		size_t wide = utf8_len((const unsigned char *)value);
+
+		if (wide > 0 && at + wide + 2 <= size) {
+			memcpy(buf + at, value, wide);
+			at += wide;
+			value += wide - 1;
+		} else if (*value == '"' || *value == '\\') {
 			buf[at++] = '\\';
 			buf[at++] = *value;
 		} else if (*value == '\n') {
 			buf[at++] = '\\';
 			buf[at++] = 'n';
 		} else {
-			buf[at++] = (unsigned char)*value < 0x20 ? '?' : *value;
+			buf[at++] = (unsigned char)*value < 0x20 || (unsigned char)*value >= 0x80
+					? '?'
+					: *value;
 		}
 	}
 	buf[at++] = '"';

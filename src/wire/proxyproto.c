@@ -204,9 +204,10 @@ static bool v2_body(struct proxyproto *p, struct bytes header)
 	if (command != V2_LOCAL && command != V2_PROXY)
 		return false;
 	p->local = command == V2_LOCAL || address == 0;
+	/* Of LOCAL all is to be dropped, the family too; of other families we do not know where TLVs begin. */
+	if (p->local)
+		return true;
 	c = cursor_of(bytes_sub(header, PROXYPROTO_V2_HEAD, header.len));
-	if (p->local && protocol != V2_TCP4 && protocol != V2_TCP6)
-		return true; /* of a length that we do not know: no TLVs can be found */
 	p->family = address == 4 ? AF_INET : AF_INET6;
 	for (int end = 0; end < 2; end++) {
 		struct bytes at = cursor_take(&c, address);

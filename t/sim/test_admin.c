@@ -44,7 +44,7 @@ static void metrics(void *arg, struct admin_out *out)
 	char label[64];
 
 	admin_metric(out, "sslgw_test_total", "counter", "Two lines,\nand a \\.",
-	    admin_label(label, sizeof label, "site", "a\"b\\c\nd"), 3);
+	    admin_label(label, sizeof label, "site", "a\"b\\c\nd\xe9\xc3\xa9"), 3);
 	admin_metric(out, "sslgw_test_total", "counter", "not said again", NULL, 4.5);
 	for (int i = 0; bed->large && i < 200000; i++)
 		admin_metric(
@@ -236,7 +236,7 @@ static void test_metrics_are_escaped_and_told_once(void **state)
 	assert_said(bed, "Content-Type: text/plain; version=0.0.4");
 	assert_said(bed, "# HELP sslgw_test_total Two lines,\\nand a \\\\.\n"
 			 "# TYPE sslgw_test_total counter\n"
-			 "sslgw_test_total{site=\"a\\\"b\\\\c\\nd\"} 3\n"
+			 "sslgw_test_total{site=\"a\\\"b\\\\c\\nd?\xc3\xa9\"} 3\n"
 			 "sslgw_test_total 4.5\n");
 	assert_said(bed, "sslgw_test_build_info{version=\"");
 	assert_said(bed, "sslgw_test_ready 1\n");

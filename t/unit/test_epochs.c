@@ -175,6 +175,24 @@ static void damaged_file_is_put_aside(void **state)
 	assert_int_equal(epochfile_read(f->path, &f->back), EPOCHFILE_OK);
 }
 
+static void file_that_cannot_be_read_is_put_aside(void **state)
+{
+	struct fixture *f = *state;
+	char aside[100], where[100];
+	struct epochs *e;
+
+	/* As a link is, or what belongs to somebody else. */
+	assert_int_equal(symlink("/somewhere/else", f->path), 0);
+	e = begin(f);
+	ask(f, e, "shop", &f->a);
+	assert_non_null(epoch_set_current(&f->a, 0));
+	epochs_free(e);
+	snprintf(aside, sizeof(aside), "%s.unread", f->path);
+	assert_int_equal(readlink(aside, where, sizeof(where)), 15);
+	assert_int_equal(epochfile_read(f->path, &f->back), EPOCHFILE_OK);
+	unlink(aside);
+}
+
 static void file_of_the_future_holds_the_clock(void **state)
 {
 	struct fixture *f = *state;
@@ -264,6 +282,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(secrets_outlive_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(memory_only_forgets, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_file_is_put_aside, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    file_that_cannot_be_read_is_put_aside, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    file_of_the_future_holds_the_clock, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -117,6 +117,8 @@ static void binary_ones_name_both_ends(void **state)
 	is(&p.to, AF_INET6, "::1");
 	/* A check by the proxy itself: with addresses or without. */
 	assert_true(good(V2("\x20\x00\x00\x00")).local);
+	assert_true(good(V2("\x20\x11\x00\x00")).local);
+	assert_true(good(V2("\x20\x21\x00\x03xyz")).local);
 	assert_true(
 	    good(V2("\x20\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb")).local);
 	/* UDP, Unix sockets, unspecified: no address of ours; skipped by their length. */
