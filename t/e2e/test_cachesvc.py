@@ -184,6 +184,38 @@ def test_before_auth_nothing_runs_and_little_is_read(bed):
     assert cache.info(password=PASSWORD)["auth_failures"] == "4"
 
 
+def test_who_does_not_authenticate_holds_no_place(bed):
+    """All places are taken by callers that say nothing: they go for others, and before long by themselves."""
+    cache = Cache(bed, password_file=password_file(bed), connections=4).start()
+    silent = [socket.create_connection(("127.0.0.1", cache.port), 10) for _ in range(4)]
+    callers = [Resp(cache.port) for _ in range(3)]
+    for r in callers:
+        assert r.ask("AUTH", "default", PASSWORD) == "OK"
+    with pytest.raises((OSError, EOFError)):  # one stranger is left, and then none
+        for _ in range(2):
+            extra = Resp(cache.port)
+            assert extra.ask("AUTH", "default", PASSWORD) == "OK"
+            callers.append(extra)
+    assert all(r.ask("PING") == "PONG" for r in callers)
+    wait.until(lambda: "all 4 connections are in use" in cache.output(), 5, "it is said")
+    for s in silent:
+        assert s.recv(1) == b""
+        s.close()
+    for r in callers:
+        r.socket.close()
+    s = socket.create_connection(("127.0.0.1", cache.port), 20)
+    assert s.recv(1) == b"", "a silent one is not waited for"
+    s.close()
+
+
+def test_a_caller_that_is_cut_off_is_looked_for(bed):
+    cache = Cache(bed).start()
+    with Resp(cache.port) as r:
+        assert r.ask("PING") == "PONG"
+        held = subprocess.run(["ss", "-Htno", "state", "established", "sport", "=", f":{cache.port}"], capture_output=True, text=True, check=True)
+        assert "timer:(keepalive," in held.stdout, held.stdout
+
+
 def test_a_wrong_role_is_refused_by_an_alert(bed, issued, shared):
     cache = Cache(bed, identity=issued("cachesvc")).start()
     with Resp(cache.port, context=client_context(issued("gateway"))) as r:
