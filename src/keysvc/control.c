@@ -66,13 +66,14 @@ void control_policy(struct policy *policy, const struct keysvc_conf *conf)
 	}
 }
 
-/* Keys that are in force already follow the new configuration too. */
+/* Keys that are in force already follow the new configuration too; those of the former set are what they were. */
 static void apply_tls12(const struct control *control, const struct keystore *keys)
 {
 	for (size_t i = 0; keys != NULL && i < keystore_n(keys); i++) {
 		struct key *key = keystore_at(keys, i);
 
-		key->tls12 = control_tls12(control->conf, key->name);
+		if (!key->leaving)
+			key->tls12 = control_tls12(control->conf, key->name);
 	}
 }
 

@@ -101,18 +101,24 @@ static void service_make_room(struct service *service)
 		}
 }
 
-/* All places are taken: of strangers the one goes that has been here longest. Calls in work are answered yet. */
+/* All places are taken: of strangers the one goes that has been here longest, else of those whose handshake is not done.
+ * Calls in work are answered yet. */
 static bool service_show_out(struct service *service)
 {
-	struct service_conn *conn;
+	struct service_conn *conn, *opening = NULL;
 
-	TAILQ_FOREACH (conn, &service->conns, entry)
+	TAILQ_FOREACH (conn, &service->conns, entry) {
 		if ((conn->state == CONN_IDLE || conn->state == CONN_PARTIAL) &&
-		    !service_knows(conn)) {
-			service_conn_close(conn);
-			return true;
-		}
-	return false;
+		    !service_knows(conn))
+			break;
+		if (conn->state == CONN_OPENING && opening == NULL)
+			opening = conn;
+	}
+	if (conn == NULL)
+		conn = opening;
+	if (conn != NULL)
+		service_conn_close(conn);
+	return conn != NULL;
 }
 
 /* The SSL of a connection that may begin its handshake; NULL: it may not. */
@@ -144,14 +150,14 @@ static void on_accepted(void *arg, struct listener *listener, int fd, const stru
 	struct service_listener *from = arg;
 	struct service *service = from->service;
 	SSL *ssl = NULL;
-	bool full;
 
 	(void)listener;
-	if (from->tls != NULL)
-		ssl = service_begin(service, fd, from->tls);
-	full = service->conns_n >= service->params->conns_max && !service_show_out(service);
-	if (full || (from->tls != NULL && ssl == NULL)) {
-		if (full && may_tell(service))
+	if (from->tls != NULL && (ssl = service_begin(service, fd, from->tls)) == NULL) {
+		close(fd);
+		return;
+	}
+	if (service->conns_n >= service->params->conns_max && !service_show_out(service)) {
+		if (may_tell(service))
 			log_warnx("service: all %u connections are in use: closed one that came",
 			    service->params->conns_max);
 		SSL_free(ssl);

@@ -157,19 +157,26 @@ def test_a_reload_after_a_refused_one_has_its_keys(bed, ctx, pki):
             assert c.certificate() == fresh.der and c.get().status == 200
 
 
-def test_a_renewed_key_fails_no_handshake(bed, ctx, pki):
-    """The file of the key is written anew in its place; workers that are not replaced yet present the former certificate."""
-    leaf, key = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",)), f"{bed.folder}/site.key"
-    chain = f"{bed.folder}/site.crt"
+def renewable(bed, pki):
+    """A certificate and its key in files that renew() writes anew in their places: (renew, chain, key)."""
+    chain, key = f"{bed.folder}/site.crt", f"{bed.folder}/site.key"
+    pki.keys[chain] = key
 
-    def install(leaf):
+    def renew():
+        leaf = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",))
         for source, to in ((leaf.key_file, key), (leaf.chain_file, chain)):
             with open(source, "rb") as f, open(f"{to}.new", "wb") as out:
                 out.write(f.read())
             os.chmod(f"{to}.new", 0o644)
             os.rename(f"{to}.new", to)
-    install(leaf)
-    pki.keys[chain] = key
+        return leaf
+    return renew, chain, key
+
+
+def test_a_renewed_key_fails_no_handshake(bed, ctx, pki):
+    """The file of the key is written anew in its place; workers that are not replaced yet present the former certificate."""
+    renew, chain, key = renewable(bed, pki)
+    leaf = renew()
     settings = bed.settings(bed.backend(), sites=[bed.site(kinds=("ec",), certificates=[chain])], private_keys=[key], workers=4)
     gw = bed.gateway(settings)
     stop, failures, count = threading.Event(), [], [0]
@@ -187,8 +194,7 @@ def test_a_renewed_key_fails_no_handshake(bed, ctx, pki):
         t.start()
     try:
         for _ in range(3):
-            leaf = pki.issue(pki.ca, "localhost", kind="ec", names=("localhost",))
-            install(leaf)
+            leaf = renew()
             gw.reload()
     finally:
         stop.set()
@@ -197,6 +203,40 @@ def test_a_renewed_key_fails_no_handshake(bed, ctx, pki):
     assert not failures and count[0] > 50, f"{len(failures)} of {count[0]}: {failures[:5]}"
     with client.Client(gw.port, ctx()) as c:
         assert c.certificate() == leaf.der
+
+
+def test_a_reload_that_is_given_up_fails_no_handshake(bed, ctx, pki):
+    """The file of the key holds another one already; the worker that is to take the new certificate is killed while it starts."""
+    renew, chain, key = renewable(bed, pki)
+    renew()
+    gw = bed.gateway(bed.settings(bed.backend(), sites=[bed.site(kinds=("ec",), certificates=[chain])], private_keys=[key]))
+    end = time.monotonic() + 60
+
+    def count(what):
+        return gw.counter(f"sslgw_reloads{what}_total")
+
+    def over():
+        return count("") > done or count("_refused") > 0
+    while count("_refused") == 0:
+        assert time.monotonic() < end, "no reload was given up"
+        known, done, killed = set(proc.children(gw.pid)), count(""), False
+        renew()
+        os.kill(gw.pid, signal.SIGHUP)
+        while not over() and time.monotonic() < end:
+            for pid in set(proc.children(gw.pid)) - known if not killed else ():
+                if "worker" in proc.title(pid):
+                    os.kill(pid, signal.SIGKILL)
+                    killed = True
+    for _ in range(10):
+        with client.Client(gw.port, ctx()) as c:
+            assert c.get().status == 200
+    former = gw.key_process()
+    os.kill(former, signal.SIGKILL)  # what is on disk now fits no certificate of a worker that was not replaced
+    wait.until(lambda: "do not belong together" in gw.output(), 20, "it is said")
+    gw.reload()
+    for _ in range(10):
+        with client.Client(gw.port, ctx()) as c:
+            assert c.get().status == 200
 
 
 def test_a_key_process_that_starts_again_serves_what_can_be_read(bed, ctx, pki):

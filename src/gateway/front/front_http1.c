@@ -152,7 +152,7 @@ static void linger_passed(struct front_http1 *f)
 {
 	uint64_t waited = loop_now_ms(f->worker->loop) - f->sent_since;
 
-	if (stream_queued(f->stream) == 0 && f->flushing)
+	if (stream_queued(f->stream) == 0 && f->flushing && !stream_at_end(f->stream))
 		front_state_set(f, FRONT_LINGER); /* only now the far end can be awaited */
 	else if (stream_queued(f->stream) == 0)
 		conn_close(f->conn, REASON_DONE);

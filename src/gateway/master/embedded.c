@@ -28,7 +28,9 @@
 enum {
 	EMBEDDED_BACKOFF_MIN_MS = 50,
 	EMBEDDED_BACKOFF_MAX_MS = 5000,
-	EMBEDDED_AGAIN_MS = 10000, /* until keys that are missing are looked for again */
+	EMBEDDED_AGAIN_MIN_MS =
+	    10000, /* until keys that are missing are looked for again; doubles */
+	EMBEDDED_AGAIN_MAX_MS = 300000,
 	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
 	EMBEDDED_PATH_MAX = 512,
 };
@@ -57,6 +59,7 @@ struct embedded {
 	void (*renewed)(void *arg, const char *pem);
 	void *renewed_arg;
 	struct deadline again; /* keys are missing */
+	unsigned again_ms;
 	size_t lacking; /* so many, when it was said */
 	bool stopping;
 	bool check; /* -t: nothing is written */
@@ -290,10 +293,21 @@ static void refed(
 	}
 	/* The workers run: what can be had serves most of them, and the rest may be there later. */
 	feed_commit(&e->feed, e->key.channel);
-	if (lacks_keys(e, keys, n))
-		deadline_set(e->loop, &e->again, EMBEDDED_AGAIN_MS, feed_again);
+	if (lacks_keys(e, keys, n)) {
+		deadline_set(e->loop, &e->again, e->again_ms, feed_again);
+		e->again_ms = e->again_ms < EMBEDDED_AGAIN_MAX_MS / 2 ? e->again_ms * 2
+								      : EMBEDDED_AGAIN_MAX_MS;
+	}
 	if (pem != NULL && e->renewed != NULL)
 		e->renewed(e->renewed_arg, pem);
+}
+
+/* By the same process, so a self-signed pair is the one that the workers have. */
+static void refed_former(
+    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
+{
+	(void)pem;
+	refed(arg, error, keys, n, NULL);
 }
 
 static void feed_again(struct deadline *deadline)
@@ -303,7 +317,7 @@ static void feed_again(struct deadline *deadline)
 	if (e->stopping)
 		return;
 	if (embedded_is_reading(e))
-		deadline_set(e->loop, &e->again, EMBEDDED_AGAIN_MS, feed_again);
+		deadline_set(e->loop, &e->again, EMBEDDED_AGAIN_MIN_MS, feed_again);
 	else
 		embedded_feed(e, e->plan, refed, e);
 }
@@ -459,6 +473,7 @@ struct embedded *embedded_new(
 	e->runtime_dir = runtime_dir;
 	e->token_fd = token_fd;
 	e->admin_fd = -1;
+	e->again_ms = EMBEDDED_AGAIN_MIN_MS;
 	e->key = (struct service_process){
 		.embedded = e, .name = "sslgw-keysvc", .file = "key.sock", .listen_fd = -1
 	};
@@ -492,27 +507,43 @@ void embedded_feed(struct embedded *e, const struct plan *plan, embedded_fed fed
 	feed_begin(&e->feed, e->loop, e->key.channel, plan, fed, arg);
 }
 
-void embedded_go_back(struct embedded *e, const struct plan *plan)
+static void use(struct embedded *e, const struct plan *plan)
 {
-	int conf;
-
 	e->plan = plan;
-	if (!wanted(&e->key, plan) || e->key.channel == NULL)
-		return;
-	conf = conf_of(&e->key, plan);
+	deadline_clear(e->loop, &e->again);
+	e->again_ms = EMBEDDED_AGAIN_MIN_MS;
+	e->lacking = 0;
+}
+
+static void send_conf(struct embedded *e)
+{
+	int conf = conf_of(&e->key, e->plan);
+
 	if (conf < 0)
 		return;
-	channel_send(e->key.channel, &conf, 1, "reload");
+	if (e->key.channel != NULL)
+		channel_send(e->key.channel, &conf, 1, "reload");
 	close(conf);
 }
 
 void embedded_commit(struct embedded *e, const struct plan *plan)
 {
-	deadline_clear(e->loop, &e->again);
-	e->lacking = 0;
-	if (wanted(&e->key, plan))
-		feed_commit(&e->feed, e->key.channel);
-	embedded_go_back(e, plan);
+	use(e, plan);
+	if (!wanted(&e->key, plan))
+		return;
+	feed_commit(&e->feed, e->key.channel);
+	send_conf(e);
+}
+
+/* A pass of the other plan's files ends here. */
+void embedded_go_back(struct embedded *e, const struct plan *plan)
+{
+	use(e, plan);
+	feed_clear(&e->feed);
+	if (!wanted(&e->key, plan) || e->key.channel == NULL) /* it is fed when it has started */
+		return;
+	send_conf(e);
+	feed_begin(&e->feed, e->loop, e->key.channel, plan, refed_former, e);
 }
 
 void embedded_forget(struct embedded *e)

@@ -41,7 +41,8 @@ bool embedded_ended(struct embedded *, pid_t, int status);
 pid_t embedded_key_pid(const struct embedded *);
 const struct endpoint *embedded_keys(const struct embedded *); /* len 0: it is not wanted */
 const struct endpoint *embedded_cache(const struct embedded *);
-/* The former plan holds after all. The keys of both are found until embedded_forget() or another commit and one. */
+/* The former plan holds after all. Its keys are read again, should the process be another one since; those of both are
+ * found until embedded_forget(). */
 void embedded_go_back(struct embedded *, const struct plan *);
 void embedded_forget(struct embedded *); /* no worker needs former keys for new handshakes */
 /* The key service was started again and made another self-signed pair: workers need the new chain. */
