@@ -4,7 +4,6 @@
  */
 #include "gateway/master/embedded.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/master/embedded_conf.h"
 #include "gateway/master/feed.h"
-#include "gateway/master/memfile.h"
 #include "net/listener.h"
 #include "proc/channel.h"
 #include "proc/child.h"
@@ -32,7 +31,6 @@ enum {
 	    10000, /* until keys that are missing are looked for again; doubles */
 	EMBEDDED_AGAIN_MAX_MS = 300000,
 	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
-	EMBEDDED_PATH_MAX = 512,
 };
 
 struct service_process {
@@ -68,107 +66,16 @@ struct embedded {
 static int spawn(struct service_process *p);
 static void feed_again(struct deadline *);
 
-/* ---- their configuration */
-
 static bool wanted(const struct service_process *p, const struct plan *plan)
 {
 	return p == &p->embedded->key ? plan->conf->key_service.servers.n == 0
 				      : plan->conf->session_cache.servers.n == 0;
 }
 
-/* Keys that sites without TLS 1.3 use: these alone sign for TLS 1.2 as it was before it. */
-static void write_any(FILE *f, const struct plan *plan)
-{
-	const char *before = "tls12_any = [ ";
-
-	for (size_t i = 0; i < plan->key_files_n; i++) {
-		if (!plan->key_any[i])
-			continue;
-		fputs(before, f);
-		conf_write_string(f, plan->key_files[i]);
-		before = ", ";
-	}
-	if (before[0] == ',')
-		fputs(" ];\n", f);
-}
-
-/* What was named by a slip ("/var/lib") keeps its owner: nothing but our own files may lie in it. */
-static bool is_own_folder(const char *dir)
-{
-	DIR *at = opendir(dir);
-	const struct dirent *entry;
-	bool own = at != NULL;
-
-	while (own && (entry = readdir(at)) != NULL)
-		own = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		      strncmp(entry->d_name, "epoch", 5) == 0;
-	if (at != NULL)
-		closedir(at);
-	return own;
-}
-
-static int give_folder(const char *dir, const struct plan_user *user)
-{
-	struct stat st;
-
-	if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
-		return -1;
-	if (st.st_uid == user->uid)
-		return 0;
-	if (!is_own_folder(dir)) {
-		log_warnx("state_dir %s holds files of others and is not given to the key service: "
-			  "session tickets end with its process; name a folder of its own",
-		    dir);
-		return -1;
-	}
-	return chown(dir, user->uid, user->gid);
-}
-
-/* The state folder is the key service's own. Where it cannot be had, keys of tickets live in memory: sessions then
- * end with the process. */
-static const char *state_file(const struct plan *plan, char *buf, size_t size)
-{
-	const char *dir = plan->conf->state_dir != NULL ? plan->conf->state_dir : STATEDIR;
-
-	if (plan->conf->selfsigned)
-		return NULL;
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return NULL;
-	if (geteuid() == 0 && give_folder(dir, &plan->key) != 0)
-		return NULL;
-	if (geteuid() != 0 && access(dir, W_OK | X_OK) != 0)
-		return NULL;
-	return (size_t)snprintf(buf, size, "%s/epoch", dir) < size ? buf : NULL;
-}
-
 static int conf_of(const struct service_process *p, const struct plan *plan)
 {
-	char file[EMBEDDED_PATH_MAX], *text = NULL;
-	const struct plan_user *user = p == &p->embedded->key ? &plan->key : &plan->cache;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	int fd = -1;
-
-	if (f == NULL)
-		return -1;
-	fprintf(f, "user = \"%u\"; group = \"%u\"; caller_users = [ \"%u\", \"%u\" ];\n", user->uid,
-	    user->gid, plan->gateway.uid, geteuid());
-	if (p == &p->embedded->cache) {
-		fprintf(f, "max_memory = \"%lluK\";\n",
-		    (unsigned long long)plan->conf->session_cache.max_memory / 1024);
-	} else {
-		fputs("threads = 0; tls12 = \"sentinel\";\n", f);
-		write_any(f, plan);
-		if (!p->embedded->check && state_file(plan, file, sizeof file) != NULL) {
-			fputs("cluster_secret_file = ", f);
-			conf_write_string(f, file);
-			fputs(";\n", f);
-		}
-	}
-	if (fclose(f) == 0)
-		fd = memfile_of(p->name, text, len);
-	free(text);
-	return fd;
+	return p == &p->embedded->key ? embedded_conf_keys(plan, p->embedded->check)
+				      : embedded_conf_cache(plan);
 }
 
 /* ---- the channel */
