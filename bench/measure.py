@@ -187,7 +187,19 @@ class Front(Family):
         super().__init__(name, bench, cores)
         self.program, self.words = program, words
         self.kinds = [k for k in kinds if not (k == "stateful" and name == "hitch")]
-        self.ports = dict(zip(("rsa", "ecdsa", "stateful"), free_ports(3)))
+        self.ports = dict(zip(("rsa", "ecdsa", "stateful", "remote"), free_ports(4)))
+
+    def port(self, kind):
+        """Whose keys are its own has no port for remote ones."""
+        return self.ports["rsa" if kind == "remote" and self.kind != "sslgw" else kind]
+
+    def keys(self, kind):
+        """What our configuration says of private keys."""
+        remote = self.bench.key_server
+        if kind != "remote":
+            return 'private_keys = [ "@CERTS@/@CERT@.key" ];'
+        return f'''key_service = {{ servers = [ "127.0.0.1:{remote.port}" ]; identity = "{remote.pki}/gw1.pem";
+	identity_key = "{remote.pki}/gw1.key"; ca_file = "{remote.pki}/ca.pem"; }};'''
 
     def fill(self, **more):
         log = self.bench.log
@@ -207,10 +219,10 @@ class Front(Family):
     def commands(self):
         """The programs to start, each with its configuration written."""
         if self.kind == "floor":  # it has none
-            yield [self.program, str(self.bench.origin_port), f"{self.bench.dir}/certs", *(str(p) for p in self.ports.values())]
+            yield [self.program, str(self.bench.origin_port), f"{self.bench.dir}/certs", *(str(self.ports[k]) for k in ("rsa", "ecdsa", "stateful"))]
             return
         texts = {"": self.fill()} if self.kind != "sslgw" else {
-            kind: self.fill(PORT=self.ports[kind], CERT="ecdsa" if kind == "ecdsa" else "rsa",
+            kind: self.fill(PORT=self.ports[kind], KEYS=self.keys(kind), CERT="ecdsa" if kind == "ecdsa" else "rsa",
                             RESUMPTION="stateful" if kind == "stateful" else "tickets") for kind in self.kinds}
         for kind, text in texts.items():
             file = f"{self.dir}/{self.name}{kind}.conf"
@@ -225,7 +237,7 @@ class Front(Family):
                 for what in ("state", "run"):
                     os.makedirs(f"{self.dir}/{what}-{port}", mode=0o700, exist_ok=True)
             try:
-                return self.launch(list(self.commands()), [self.ports[k] for k in self.kinds], seconds)
+                return self.launch(list(self.commands()), sorted({self.port(k) for k in self.kinds}), seconds)
             except NotStarted as why:
                 self.stop()
                 if "in use" not in str(why) or attempt == 4:
@@ -246,6 +258,7 @@ class Bench:
         self.dir = tempfile.mkdtemp(prefix="sslgw-bench.", dir="/tmp")
         os.chmod(self.dir, 0o755)
         self.origin_port, self.origin = free_ports(1)[0], None
+        self.key_server = None  # beside the load, where a row wants it
         self.running, self.families, self.repeats = [], 0, 0
 
     @staticmethod

@@ -25,8 +25,8 @@ BATCH = 1000
 class KeyService(measure.Family):
     """By mutual TLS, with an identity and a caller of sslgwctl's making."""
 
-    def __init__(self, bench):
-        super().__init__("sslgw-keysvc", bench)
+    def __init__(self, bench, cores=None):
+        super().__init__("sslgw-keysvc", bench, cores)
         self.port = measure.free_ports(1)[0]
         ctl, pki = f"{bench.build}/sslgwctl", f"{self.dir}/pki"
         for words in (["init", pki], ["issue", pki, "ks1", "--role", "keysvc"], ["issue", pki, "gw1", "--role", "gateway"]):

@@ -136,12 +136,15 @@ static void conn_deadline_passed(struct deadline *deadline)
 	service_conn_close(CONTAINER_OF(deadline, struct service_conn, deadline));
 }
 
-bool service_knows(const struct service_conn *conn)
+/* Asked until it is so: who may not ask any more is put out by service_recheck(). */
+bool service_knows(struct service_conn *conn)
 {
 	const struct service *service = conn->service;
 
-	return service->params->known == NULL ||
-	       service->params->known(service->arg, &conn->identity);
+	if (!conn->is_known)
+		conn->is_known = service->params->known == NULL ||
+				 service->params->known(service->arg, &conn->identity);
+	return conn->is_known;
 }
 
 static void conn_set_state(struct service_conn *conn, enum conn_state state)

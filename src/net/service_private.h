@@ -65,6 +65,7 @@ struct service_conn {
 	uint32_t work_n; /* of these, not answered */
 	enum conn_state state;
 	uint32_t pass; /* it was asked about in that pass of service_recheck() */
+	bool is_known; /* that it may ask */
 	bool is_waiting; /* in the service's waiting list */
 	bool is_blocked; /* answers are not read */
 	bool is_paused; /* the stream does not read */
@@ -108,7 +109,7 @@ struct service {
 
 /* Takes a connection in; fd and SSL are owned. -1: no memory, both are closed. */
 int service_conn_new(struct service *, int fd, const struct endpoint *peer, SSL *, struct tlsctx *);
-bool service_knows(const struct service_conn *); /* that it may ask */
+bool service_knows(struct service_conn *); /* that it may ask */
 void service_conn_close(struct service_conn *); /* tells gone() of its calls */
 void service_conn_finish(
     struct service_conn *); /* reads no more; closes when its answers have left */
