@@ -189,9 +189,16 @@ class Front(Family):
         self.kinds = [k for k in kinds if not (k == "stateful" and name == "hitch")]
         self.ports = dict(zip(("rsa", "ecdsa", "stateful", "remote"), free_ports(4)))
 
-    def port(self, kind):
-        """Whose keys are its own has no port for remote ones."""
-        return self.ports["rsa" if kind == "remote" and self.kind != "sslgw" else kind]
+    def opens(self):
+        """The kinds that it has a port for."""
+        return [k for k in self.kinds if k != "remote" or self.kind == "sslgw"]
+
+    def place(self, kind, options):
+        """Where a kind is asked for, and how. Who has no remote keys signs by itself: the floor by P-256, since
+        nothing less can stand for the question to a key server."""
+        if kind != "remote" or self.kind == "sslgw":
+            return self.ports[kind], options
+        return (self.ports["ecdsa"], f"{options} --cert ecdsa") if self.kind == "floor" else (self.ports["rsa"], options)
 
     def keys(self, kind):
         """What our configuration says of private keys."""
@@ -223,7 +230,7 @@ class Front(Family):
             return
         texts = {"": self.fill()} if self.kind != "sslgw" else {
             kind: self.fill(PORT=self.ports[kind], KEYS=self.keys(kind), CERT="ecdsa" if kind == "ecdsa" else "rsa",
-                            RESUMPTION="stateful" if kind == "stateful" else "tickets") for kind in self.kinds}
+                            RESUMPTION="stateful" if kind == "stateful" else "tickets") for kind in self.opens()}
         for kind, text in texts.items():
             file = f"{self.dir}/{self.name}{kind}.conf"
             write(file, text)
@@ -237,7 +244,7 @@ class Front(Family):
                 for what in ("state", "run"):
                     os.makedirs(f"{self.dir}/{what}-{port}", mode=0o700, exist_ok=True)
             try:
-                return self.launch(list(self.commands()), sorted({self.port(k) for k in self.kinds}), seconds)
+                return self.launch(list(self.commands()), [self.ports[k] for k in self.opens()], seconds)
             except NotStarted as why:
                 self.stop()
                 if "in use" not in str(why) or attempt == 4:
