@@ -66,13 +66,14 @@ void control_policy(struct policy *policy, const struct keysvc_conf *conf)
 	}
 }
 
-/* Keys that are in force already follow the new configuration too; those of the former set are what they were. */
-static void apply_tls12(const struct control *control, const struct keystore *keys)
+/* Keys that are in force already follow the new configuration too. Those of the former set are what they were; and what
+ * signed any TLS 1.2 does so until keys-forget, since workers without TLS 1.3 may not have been replaced. */
+static void apply_tls12(const struct control *control, const struct keystore *keys, bool forget)
 {
 	for (size_t i = 0; keys != NULL && i < keystore_n(keys); i++) {
 		struct key *key = keystore_at(keys, i);
 
-		if (!key->leaving)
+		if (!key->leaving && (key->tls12 != TLS12_ANY || forget))
 			key->tls12 = control_tls12(control->conf, key->name);
 	}
 }
@@ -98,8 +99,8 @@ static void take_conf(struct control *control, int fd)
 		keysvc_conf_free(control->conf);
 		control->conf = conf;
 		control_policy(control->policy, conf);
-		apply_tls12(control, keysvc_keys(control->svc));
-		apply_tls12(control, control->next);
+		apply_tls12(control, keysvc_keys(control->svc), false);
+		apply_tls12(control, control->next, false);
 	}
 	conf_text_free(text);
 	conf_errors_free(errors);
@@ -153,17 +154,23 @@ static void take_key(struct control *control, const char *name, int fd)
 	channel_send(control->channel, NULL, 0, "key %s ok %s %s", name, ski, type);
 }
 
-static void keys_begin(struct control *control)
+static void keys_begin(struct control *control, const char *pass)
 {
 	keystore_free(control->next);
 	control->next = NULL;
+	channel_send(control->channel, NULL, 0, "keys-begun %s", pass);
+}
+
+static void forget(struct control *control)
+{
+	deadline_clear(control->loop, &control->forget);
+	keysvc_forget_keys(control->svc);
+	apply_tls12(control, keysvc_keys(control->svc), true);
 }
 
 static void forget_cb(struct deadline *deadline)
 {
-	struct control *control = CONTAINER_OF(deadline, struct control, forget);
-
-	keysvc_forget_keys(control->svc);
+	forget(CONTAINER_OF(deadline, struct control, forget));
 }
 
 static void keys_done(struct control *control)
@@ -175,12 +182,14 @@ static void keys_done(struct control *control)
 		channel_send(control->channel, NULL, 0, "keys-done error out of memory");
 		return;
 	}
+	/* Who presents what is about to be forgotten has been replaced already. */
+	if (deadline_is_set(&control->forget))
+		forget(control);
 	keystore_seal(set);
 	log_info("%zu keys are in force", keystore_n(set));
 	if (keystore_keep(set, keysvc_keys(control->svc)) == -1)
 		log_warnx("not all former keys could be kept: full handshakes with their "
 			  "certificates fail");
-	deadline_clear(control->loop, &control->forget);
 	keysvc_set_keys(control->svc, set);
 	channel_send(control->channel, NULL, 0, "keys-done ok");
 }
@@ -231,8 +240,7 @@ static void selfsigned(struct control *control, const char *text)
 	if (set == NULL ||
 	    (control->selfsigned_names == NULL && make_selfsigned(control, text) == -1) ||
 	    keystore_add(set, key_ref(control->selfsigned_key)) == -1) {
-		channel_send(control->channel, NULL, 0,
-		    "failed no self-signed certificate could be made for: %s", text);
+		channel_send(control->channel, NULL, 0, "selfsigned error for: %s", text);
 		return;
 	}
 	control->selfsigned_key->tls12 = control_tls12(control->conf, "self-signed");
@@ -255,8 +263,8 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 	char *rest = text, *word = strsep(&rest, " ");
 	int fd = fds_n > 0 ? fds[0] : -1;
 
-	if (strcmp(word, "keys-begin") == 0)
-		keys_begin(control);
+	if (strcmp(word, "keys-begin") == 0 && rest != NULL)
+		keys_begin(control, rest);
 	else if (strcmp(word, "key") == 0 && rest != NULL)
 		take_key(control, rest, fd);
 	else if (strcmp(word, "keys-done") == 0)

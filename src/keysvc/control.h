@@ -2,8 +2,8 @@
  * control.h: an embedded key service's ear to its master (proc/channel.h). Keys come as descriptors:
  *
  *   "key NAME" + fd     -> "key NAME ok SKIHEX TYPE" | "key NAME error TEXT"   into the set being made
- *   "selfsigned NAMES"  -> "selfsigned PEM"; its key is in the set too. Names are parted by spaces
- *   "keys-begin"        drops what was read into the set being made
+ *   "selfsigned NAMES"  -> "selfsigned PEM"; its key is in the set too. Names are parted by spaces. Or "selfsigned error TEXT"
+ *   "keys-begin NUMBER" -> "keys-begun NUMBER"; drops what was read into the set being made
  *   "keys-done"         -> "keys-done ok" and the set is in force, or "keys-done error TEXT" and the former one stays.
  *                          It is the master that knows which files have to be good. Beside the new set the
  *                          keys of the former are still found: workers that are not replaced yet present its

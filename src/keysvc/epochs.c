@@ -7,11 +7,13 @@
 #include "keysvc/epochs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "keysvc/epochfile.h"
@@ -19,7 +21,7 @@
 
 #include "base/poison.h"
 
-enum { WRITE_RETRY_S = 60, SOON_MS = 50 };
+enum { ASIDE_MAX = 10, WRITE_RETRY_S = 60, SOON_MS = 50 };
 
 static void system_clock(void *arg, uint64_t *wall, uint64_t *boot)
 {
@@ -162,13 +164,18 @@ static void tick(struct deadline *deadline)
 }
 
 /* A file that is of no use is kept for the operator, since another one takes its place; without its secrets there
- * are full handshakes. */
+ * are full handshakes. Never over one that was put aside before: the older has the sessions. */
 static void put_aside(const char *path, const char *suffix, const char *what)
 {
-	char *aside;
+	char *aside = NULL;
 
-	if (asprintf(&aside, "%s.%s", path, suffix) == -1)
-		return;
+	for (int n = 0; n < ASIDE_MAX; n++) {
+		free(aside);
+		if (asprintf(&aside, n == 0 ? "%s.%s" : "%s.%s.%d", path, suffix, n) == -1)
+			return;
+		if (faccessat(AT_FDCWD, aside, F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+			break;
+	}
 	if (rename(path, aside) == 0)
 		log_errorx(
 		    "%s: %s: moved to %s; all sessions made before begin anew", path, what, aside);

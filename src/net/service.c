@@ -108,11 +108,10 @@ static bool service_show_out(struct service *service)
 	struct service_conn *conn, *opening = NULL;
 
 	TAILQ_FOREACH (conn, &service->conns, entry) {
-		if ((conn->state == CONN_IDLE || conn->state == CONN_PARTIAL) &&
-		    !service_knows(conn))
+		if (conn->state == CONN_OPENING)
+			opening = opening == NULL ? conn : opening;
+		else if (conn->work_n == 0 && !service_knows(conn))
 			break;
-		if (conn->state == CONN_OPENING && opening == NULL)
-			opening = conn;
 	}
 	if (conn == NULL)
 		conn = opening;

@@ -1,10 +1,10 @@
 /*
- * stream.c: the life of a stream and its events. The descriptor is registered once, edge-triggered,
- * for both ways (a Unix socket for writing only while output waits); flags remember what the kernel said. All work is done from two places: the event's
- * callback, for what was connected to, and the turn that the stream has with loop_later (what has to be
- * done soon) or loop_ready (what can wait in line: what accepted streams have to say, and what is left
- * after one read of those with large answers). Neither is within a call of the user's, so a callback of the user's is
- * never nested in a call of its own.
+ * stream.c: the life of a stream and its events. The descriptor is registered once, edge-triggered, for both ways (a
+ * Unix socket for writing only while output waits); flags remember what the kernel said. All work is done from two
+ * places: the event's callback, for what was connected to, and the turn that the stream has with loop_later (what has
+ * to be done soon) or loop_ready (what can wait in line: what accepted streams have to say, and what is left after one
+ * read of those with large answers). Neither is within a call of the user's, so a callback of the user's is never
+ * nested in a call of its own.
  */
 #include "net/stream.h"
 

@@ -1,4 +1,5 @@
 """Signals, reload, drain, and that nothing is lost or left behind."""
+import contextlib
 import os
 import signal
 import socket
@@ -62,34 +63,42 @@ def test_a_second_signal_stops_now(bed, ctx):
         assert gw.process.wait(5) == 0
 
 
-def test_reload_takes_new_settings_and_loses_no_request(bed, ctx):
-    one, two = bed.backend(reply=backend.answer(b"one")), bed.backend(reply=backend.answer(b"two"))
-    gw = bed.gateway(bed.settings(one))
+@contextlib.contextmanager
+def all_served(gw, ctx, least):
+    """Clients that come and go, each with a full handshake, while the body runs: at least so many, and all get 200."""
     stop, failures, count = threading.Event(), [], [0]
 
     def load():
         while not stop.is_set():
             try:
-                got, _, _ = client.get(gw.port, ctx())
-                if got is None or got.status != 200:
-                    failures.append(got)
-            except OSError as error:
+                with client.Client(gw.port, ctx()) as c:
+                    got = c.get()
+                    if got is None or got.status != 200:
+                        failures.append(got)
+            except (OSError, AssertionError) as error:
                 failures.append(error)
             count[0] += 1
     threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
     for t in threads:
         t.start()
-    before = gw.workers()
     try:
-        for n in range(4):
-            gw.reload(bed.settings(two if n % 2 == 0 else one))
-        gw.reload(bed.settings(two))
+        yield
     finally:
         stop.set()
         for t in threads:
             t.join(20)
     assert not failures, f"{len(failures)} of {count[0]}: {failures[:5]}"
-    assert count[0] > 50
+    assert count[0] > least
+
+
+def test_reload_takes_new_settings_and_loses_no_request(bed, ctx):
+    one, two = bed.backend(reply=backend.answer(b"one")), bed.backend(reply=backend.answer(b"two"))
+    gw = bed.gateway(bed.settings(one))
+    before = gw.workers()
+    with all_served(gw, ctx, 50):
+        for n in range(4):
+            gw.reload(bed.settings(two if n % 2 == 0 else one))
+        gw.reload(bed.settings(two))
     assert client.get(gw.port, ctx())[0].body == b"two"
     assert not set(before) & set(gw.workers())
 
@@ -179,28 +188,10 @@ def test_a_renewed_key_fails_no_handshake(bed, ctx, pki):
     leaf = renew()
     settings = bed.settings(bed.backend(), sites=[bed.site(kinds=("ec",), certificates=[chain])], private_keys=[key], workers=4)
     gw = bed.gateway(settings)
-    stop, failures, count = threading.Event(), [], [0]
-
-    def load():
-        while not stop.is_set():
-            try:
-                with client.Client(gw.port, ctx()) as c:
-                    assert c.get().status == 200
-            except (OSError, AssertionError) as error:
-                failures.append(error)
-            count[0] += 1
-    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
-    for t in threads:
-        t.start()
-    try:
+    with all_served(gw, ctx, 50):
         for _ in range(3):
             leaf = renew()
             gw.reload()
-    finally:
-        stop.set()
-        for t in threads:
-            t.join(20)
-    assert not failures and count[0] > 50, f"{len(failures)} of {count[0]}: {failures[:5]}"
     with client.Client(gw.port, ctx()) as c:
         assert c.certificate() == leaf.der
 
@@ -266,26 +257,9 @@ def test_a_key_process_that_starts_again_serves_what_can_be_read(bed, ctx, pki):
 
 def test_a_server_by_a_name_that_is_new_has_its_address_with_the_first_worker(bed, ctx):
     back = bed.backend()
-    port = back.address.rpartition(":")[2]
     gw = bed.gateway(bed.settings(back, workers=4))
-    stop, wrong, count = threading.Event(), [], [0]
-
-    def load():
-        while not stop.is_set():
-            status = client.get(gw.port, ctx())[0].status
-            if status != 200:
-                wrong.append(status)
-            count[0] += 1
-    threads = [threading.Thread(target=load, daemon=True) for _ in range(3)]
-    for t in threads:
-        t.start()
-    try:
-        gw.reload(bed.settings(f"localhost:{port}", workers=4))
-    finally:
-        stop.set()
-        for t in threads:
-            t.join(20)
-    assert not wrong and count[0] > 10, f"{len(wrong)} of {count[0]}: {wrong[:5]}"
+    with all_served(gw, ctx, 10):
+        gw.reload(bed.settings(f"localhost:{back.address.rpartition(':')[2]}", workers=4))
 
 
 def test_a_storm_of_reloads_is_coalesced(bed, ctx):

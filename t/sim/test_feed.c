@@ -159,11 +159,23 @@ static void expect(struct bed *bed, const char *want)
 	assert_int_equal(fds, strncmp(want, "key ", 4) == 0);
 }
 
+/* The service begins the pass, whichever it is. */
+static void begun(struct bed *bed)
+{
+	char text[64], said[80];
+	int fds;
+
+	assert_true(asked(bed, text, sizeof text, &fds));
+	assert_int_equal(strncmp(text, "keys-begin ", 11), 0);
+	snprintf(said, sizeof said, "keys-begun %s", text + 11);
+	answer(bed, said);
+}
+
 static void begin(struct bed *bed, size_t files)
 {
 	bed->plan.key_files_n = files;
 	feed_begin(&bed->feed, bed->loop, bed->channel, &bed->plan, fed, bed);
-	expect(bed, "keys-begin");
+	begun(bed);
 }
 
 static void each_file_is_asked_for_and_answered_in_order(void **state)
@@ -245,11 +257,37 @@ static void another_pass_may_begin_from_within(void **state)
 	expect(bed, "key /dev/null");
 	answer(bed, "key /dev/null ok " SKI " ec");
 	sim_until(bed->loop, bed->fed_n == 1);
-	expect(bed, "keys-begin");
+	begun(bed);
 	expect(bed, "key /dev/null");
 	answer(bed, "key /dev/null error changed");
 	sim_until(bed->loop, bed->fed_n == 2);
 	assert_string_equal(bed->key_errors[0], "changed");
+}
+
+static void answers_to_a_former_pass_are_nobodys(void **state)
+{
+	struct bed *bed = *state;
+	char text[64], said[80];
+	int fds;
+
+	bed->files[0] = (char *)(uintptr_t) "/dev/zero";
+	begin(bed, 2);
+	expect(bed, "key /dev/zero");
+	expect(bed, "key /dev/null");
+	/* Another one begins before they are answered. */
+	bed->files[0] = (char *)(uintptr_t) "/dev/null";
+	feed_begin(&bed->feed, bed->loop, bed->channel, &bed->plan, fed, bed);
+	assert_true(asked(bed, text, sizeof text, &fds));
+	answer(bed, "key /dev/zero ok " SKI " ec");
+	answer(bed, "key /dev/null error of the former");
+	snprintf(said, sizeof said, "keys-begun %s", text + 11);
+	answer(bed, said);
+	answer(bed, "key /dev/null ok " SKI " ec");
+	answer(bed, "key /dev/null ok " SKI " ec");
+	sim_until(bed->loop, bed->fed_n == 1);
+	assert_null(bed->error);
+	assert_string_equal(bed->key_errors[0], "");
+	assert_string_equal(bed->key_errors[1], "");
 }
 
 static void an_answer_that_makes_no_sense_ends_the_pass(void **state)
@@ -382,6 +420,7 @@ int main(void)
 		FEED_TEST(a_few_are_under_way_at_a_time),
 		FEED_TEST(nothing_to_read_is_told_in_a_later_turn),
 		FEED_TEST(another_pass_may_begin_from_within),
+		FEED_TEST(answers_to_a_former_pass_are_nobodys),
 		FEED_TEST(an_answer_that_makes_no_sense_ends_the_pass),
 		FEED_TEST(the_end_of_the_service_ends_the_pass),
 		FEED_TEST(a_pair_is_asked_for_with_the_names_of_the_machine),

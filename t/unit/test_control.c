@@ -219,7 +219,8 @@ static void bad_key_is_told_and_the_rest_is_good(void **state)
 	assert_int_equal(key_ski(b, ski), 0);
 	assert_null(keystore_find(keysvc_keys(f->svc), ski));
 	/* The master thinks better of it: the next try begins afresh. */
-	tell(f, -1, "keys-begin");
+	tell(f, -1, "keys-begin 7");
+	assert_string_equal(hear(f), "keys-begun 7");
 	tell(f, other, "key README");
 	hear_begin(f, "key README error holds no private key");
 	tell(f, -1, "keys-done");
@@ -267,7 +268,7 @@ static void selfsigned_pair_outlives_a_reload(void **state)
 	assert_memory_not_equal(a->ski, c->ski, 20);
 	cert_chain_free(a), cert_chain_free(b), cert_chain_free(c);
 	tell(f, -1, "selfsigned  ");
-	hear_begin(f, "failed no self-signed");
+	hear_begin(f, "selfsigned error for: ");
 }
 
 static void reload_takes_a_whole_configuration_or_none(void **state)

@@ -30,6 +30,7 @@ enum {
 	EMBEDDED_AGAIN_MIN_MS =
 	    10000, /* until keys that are missing are looked for again; doubles */
 	EMBEDDED_AGAIN_MAX_MS = 300000,
+	EMBEDDED_SILENT_MS = 60000, /* ten thousand keys are read in less */
 	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
 };
 
@@ -56,6 +57,7 @@ struct embedded {
 	struct feed feed;
 	void (*renewed)(void *arg, const char *pem);
 	void *renewed_arg;
+	struct deadline silent; /* a pass of the plan in force takes too long */
 	struct deadline again; /* keys are missing */
 	unsigned again_ms;
 	size_t lacking; /* so many, when it was said */
@@ -189,18 +191,26 @@ static bool lacks_keys(struct embedded *e, const struct plan_key *keys, size_t n
 	return lacking > 0;
 }
 
+static void silent(struct deadline *deadline)
+{
+	struct embedded *e = CONTAINER_OF(deadline, struct embedded, silent);
+
+	log_errorx("%s does not answer: ended and started again", e->key.name);
+	embedded_restart_key(e);
+}
+
+/* The workers run: what can be had serves most of them, and the rest is looked for again. */
 static void refed(
     void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
 {
 	struct embedded *e = arg;
 
-	if (error != NULL) {
+	deadline_clear(e->loop, &e->silent);
+	if (error != NULL)
 		log_errorx("%s", error);
-		return;
-	}
-	/* The workers run: what can be had serves most of them, and the rest may be there later. */
-	feed_commit(&e->feed, e->key.channel);
-	if (lacks_keys(e, keys, n)) {
+	else
+		feed_commit(&e->feed, e->key.channel);
+	if (error != NULL || lacks_keys(e, keys, n)) {
 		deadline_set(e->loop, &e->again, e->again_ms, feed_again);
 		e->again_ms = e->again_ms < EMBEDDED_AGAIN_MAX_MS / 2 ? e->again_ms * 2
 								      : EMBEDDED_AGAIN_MAX_MS;
@@ -209,12 +219,15 @@ static void refed(
 		e->renewed(e->renewed_arg, pem);
 }
 
-/* By the same process, so a self-signed pair is the one that the workers have. */
-static void refed_former(
-    void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
+/* The key service, whichever process it is now, reads the keys of the plan in force; one that is starting does so by itself. */
+static void feed_present(struct embedded *e)
 {
-	(void)pem;
-	refed(arg, error, keys, n, NULL);
+	deadline_clear(e->loop, &e->again);
+	feed_clear(&e->feed);
+	if (!wanted(&e->key, e->plan) || e->key.channel == NULL)
+		return;
+	deadline_set(e->loop, &e->silent, EMBEDDED_SILENT_MS, silent);
+	feed_begin(&e->feed, e->loop, e->key.channel, e->plan, refed, e);
 }
 
 static void feed_again(struct deadline *deadline)
@@ -226,7 +239,7 @@ static void feed_again(struct deadline *deadline)
 	if (embedded_is_reading(e))
 		deadline_set(e->loop, &e->again, EMBEDDED_AGAIN_MIN_MS, feed_again);
 	else
-		embedded_feed(e, e->plan, refed, e);
+		feed_present(e);
 }
 
 static void restart_cb(struct deadline *deadline)
@@ -241,7 +254,7 @@ static void restart_cb(struct deadline *deadline)
 		return;
 	}
 	if (p == &e->key)
-		feed_begin(&e->feed, e->loop, p->channel, e->plan, refed, e);
+		feed_present(e);
 }
 
 static void ended(struct service_process *p, int status)
@@ -442,15 +455,17 @@ void embedded_commit(struct embedded *e, const struct plan *plan)
 	send_conf(e);
 }
 
-/* A pass of the other plan's files ends here. */
+void embedded_discard(struct embedded *e)
+{
+	feed_discard(&e->feed, e->key.channel);
+}
+
 void embedded_go_back(struct embedded *e, const struct plan *plan)
 {
 	use(e, plan);
-	feed_clear(&e->feed);
-	if (!wanted(&e->key, plan) || e->key.channel == NULL) /* it is fed when it has started */
-		return;
-	send_conf(e);
-	feed_begin(&e->feed, e->loop, e->key.channel, plan, refed_former, e);
+	if (wanted(&e->key, plan))
+		send_conf(e);
+	feed_present(e);
 }
 
 void embedded_forget(struct embedded *e)
@@ -509,6 +524,7 @@ void embedded_reopen(struct embedded *e)
 void embedded_stop(struct embedded *e)
 {
 	e->stopping = true;
+	deadline_clear(e->loop, &e->silent);
 	deadline_clear(e->loop, &e->again);
 	deadline_clear(e->loop, &e->key.restart);
 	deadline_clear(e->loop, &e->cache.restart);
@@ -537,6 +553,7 @@ void embedded_free(struct embedded *e)
 	both[0] = &e->key;
 	both[1] = &e->cache;
 	feed_clear(&e->feed);
+	deadline_clear(e->loop, &e->silent);
 	deadline_clear(e->loop, &e->again);
 	for (size_t i = 0; i < 2; i++) {
 		deadline_clear(e->loop, &both[i]->restart);

@@ -41,6 +41,7 @@ bool embedded_ended(struct embedded *, pid_t, int status);
 pid_t embedded_key_pid(const struct embedded *);
 const struct endpoint *embedded_keys(const struct embedded *); /* len 0: it is not wanted */
 const struct endpoint *embedded_cache(const struct embedded *);
+void embedded_discard(struct embedded *); /* the keys just fed are not wanted */
 /* The former plan holds after all. Its keys are read again, should the process be another one since; those of both are
  * found until embedded_forget(). */
 void embedded_go_back(struct embedded *, const struct plan *);

@@ -30,6 +30,7 @@ void feed_clear(struct feed *f)
 	f->keys = NULL;
 	f->pem = NULL;
 	f->plan = NULL;
+	f->begun = false;
 	f->sent = f->answered = 0;
 	if (f->loop != NULL)
 		loop_later_cancel(&f->done);
@@ -131,7 +132,7 @@ void feed_begin(struct feed *f, struct loop *loop, struct channel *channel, cons
 		finish(f, "the key service is not running");
 		return;
 	}
-	if (channel_send(channel, NULL, 0, "keys-begin") != 0)
+	if (channel_send(channel, NULL, 0, "keys-begin %u", ++f->pass) != 0)
 		finish(f, "the key service does not answer");
 	else
 		send_more(f);
@@ -162,8 +163,14 @@ void feed_message(struct feed *f, char *text)
 		log_errorx("key service: %s: the former keys stay", text + 16);
 	if (f->plan == NULL || loop_later_is_queued(&f->done))
 		return;
-	if (strncmp(text, "key ", 4) == 0) {
+	if (strncmp(text, "keys-begun ", 11) == 0) {
+		f->begun = strtoul(text + 11, NULL, 10) == f->pass;
+	} else if (!f->begun) {
+		return;
+	} else if (strncmp(text, "key ", 4) == 0) {
 		take_key(f, text + 4);
+	} else if (strncmp(text, "selfsigned error ", 17) == 0) {
+		finish(f, "the key service cannot make a self-signed certificate");
 	} else if (strncmp(text, "selfsigned ", 11) == 0) {
 		f->pem = strdup(text + 11);
 		finish(f, f->pem == NULL ? "out of memory" : NULL);
@@ -182,4 +189,10 @@ void feed_commit(struct feed *f, struct channel *channel)
 	(void)f;
 	if (channel != NULL)
 		channel_send(channel, NULL, 0, "keys-done");
+}
+
+void feed_discard(struct feed *f, struct channel *channel)
+{
+	if (channel != NULL)
+		channel_send(channel, NULL, 0, "keys-begin %u", ++f->pass);
 }

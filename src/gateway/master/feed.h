@@ -19,6 +19,8 @@ struct feed {
 	struct plan_key *keys; /* one a file: n */
 	size_t n;
 	size_t sent, answered;
+	unsigned pass; /* its number: answers to a former one may be on their way */
+	bool begun; /* they are not any more */
 	char *pem;
 	struct loop *loop;
 	const char *error; /* with done queued: what fed() will be told */
@@ -30,6 +32,7 @@ void feed_begin(
 void feed_message(struct feed *, char *text);
 void feed_lost(struct feed *, const char *why);
 void feed_commit(struct feed *, struct channel *);
+void feed_discard(struct feed *, struct channel *); /* what was read is not wanted */
 void feed_clear(struct feed *);
 
 #endif

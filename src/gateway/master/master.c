@@ -149,6 +149,18 @@ int master_selfsigned(struct master *m, const char *pem)
 	return 0;
 }
 
+static bool is_present_pair(const struct master *m, const char *pem)
+{
+	size_t len = strlen(pem);
+	char *kept = malloc(len + 1);
+	bool same = kept != NULL && m->selfsigned_fd >= 0 &&
+		    pread(m->selfsigned_fd, kept, len + 1, 0) == (ssize_t)len &&
+		    memcmp(kept, pem, len) == 0;
+
+	free(kept);
+	return same;
+}
+
 static int raise_fd_limit(void)
 {
 	struct rlimit limit;
@@ -264,7 +276,7 @@ static void renewed(void *arg, const char *pem)
 {
 	struct master *m = arg;
 
-	if (master_selfsigned(m, pem) == 0)
+	if (!is_present_pair(m, pem) && master_selfsigned(m, pem) == 0)
 		reload_ask(m);
 }
 

@@ -124,6 +124,7 @@ static void fed(
 	}
 	plan_match(m->reload.plan, keys, n, errors);
 	if (conf_errors_n(errors) > 0 || (pem != NULL && master_selfsigned(m, pem) != 0)) {
+		embedded_discard(m->embedded);
 		refuse(m, errors, NULL);
 		conf_errors_free(errors);
 		return;
