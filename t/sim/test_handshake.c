@@ -137,16 +137,21 @@ static void test_faults_of_the_key_service_end_in_an_alert(void **state)
 	bed_stop(bed);
 }
 
-static void test_of_ecdsa_a_sample_is_verified_and_all_of_rsa(void **state)
+static void test_a_sample_is_verified_and_all_of_foreign_rsa(void **state)
 {
 	struct tls_bed *bed = bed_started();
 
 	(void)state;
-	bed->keys.answers = 33; /* past the first ones */
+	bed->keys.answers = 31; /* the last of the first ones */
 	check_fails(bed, BED_WRONG, REASON_SERVICE_PROTOCOL, "RSA-PSS+SHA256");
 	bed->keys.answers = 64;
 	check_fails(bed, BED_WRONG, REASON_SERVICE_PROTOCOL, "ECDSA+SHA256");
-	assert_int_equal(bed->keys.rejected_n, 2);
+	bed->keys.answers = 128;
+	check_fails(bed, BED_WRONG, REASON_SERVICE_PROTOCOL, "RSA-PSS+SHA256");
+	bed->conf.key_service.protocol = KEYS_KEYLESS;
+	bed->keys.answers = 33;
+	check_fails(bed, BED_WRONG, REASON_SERVICE_PROTOCOL, "RSA-PSS+SHA256");
+	assert_int_equal(bed->keys.rejected_n, 4);
 	bed_stop(bed);
 }
 
@@ -527,7 +532,7 @@ int main(void)
 		cmocka_unit_test(test_each_group_of_tls12_is_one_that_the_key_service_knows),
 		cmocka_unit_test(test_hello_retry_request),
 		cmocka_unit_test(test_faults_of_the_key_service_end_in_an_alert),
-		cmocka_unit_test(test_of_ecdsa_a_sample_is_verified_and_all_of_rsa),
+		cmocka_unit_test(test_a_sample_is_verified_and_all_of_foreign_rsa),
 		cmocka_unit_test(test_waiting_handshakes_are_bounded_and_resumed_ones_go_on),
 		cmocka_unit_test(
 		    test_past_the_bound_the_oldest_that_waits_is_told_and_the_newest_is_next),
