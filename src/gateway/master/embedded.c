@@ -30,7 +30,7 @@ enum {
 	EMBEDDED_AGAIN_MIN_MS =
 	    10000, /* until keys that are missing are looked for again; doubles */
 	EMBEDDED_AGAIN_MAX_MS = 300000,
-	EMBEDDED_SILENT_MS = 60000, /* ten thousand keys are read in less */
+	EMBEDDED_SILENT_MS = 60000, /* it takes milliseconds to read a key */
 	EMBEDDED_LIVED_MS = 10000, /* longer: the next start comes at once again */
 };
 
@@ -57,7 +57,7 @@ struct embedded {
 	struct feed feed;
 	void (*renewed)(void *arg, const char *pem);
 	void *renewed_arg;
-	struct deadline silent; /* a pass of the plan in force takes too long */
+	struct deadline silent; /* no answer for too long, if a pass is going on then */
 	struct deadline again; /* keys are missing */
 	unsigned again_ms;
 	size_t lacking; /* so many, when it was said */
@@ -82,6 +82,17 @@ static int conf_of(const struct service_process *p, const struct plan *plan)
 
 /* ---- the channel */
 
+/* Whoever has the key service's attention does not give it back: without that no key is read any more. */
+static void silent(struct deadline *deadline)
+{
+	struct embedded *e = CONTAINER_OF(deadline, struct embedded, silent);
+
+	if (e->feed.plan == NULL)
+		return;
+	log_errorx("%s does not answer: ended and started again", e->key.name);
+	embedded_restart_key(e);
+}
+
 static void on_key_message(void *arg, char *text, int *fds, int fds_n)
 {
 	struct embedded *e = arg;
@@ -92,6 +103,8 @@ static void on_key_message(void *arg, char *text, int *fds, int fds_n)
 		log_warnx("%s: %s", e->key.name, text + 7);
 	else
 		feed_message(&e->feed, text);
+	if (deadline_is_set(&e->silent))
+		deadline_set(e->loop, &e->silent, EMBEDDED_SILENT_MS, silent);
 }
 
 static void on_cache_message(void *arg, char *text, int *fds, int fds_n)
@@ -191,21 +204,12 @@ static bool lacks_keys(struct embedded *e, const struct plan_key *keys, size_t n
 	return lacking > 0;
 }
 
-static void silent(struct deadline *deadline)
-{
-	struct embedded *e = CONTAINER_OF(deadline, struct embedded, silent);
-
-	log_errorx("%s does not answer: ended and started again", e->key.name);
-	embedded_restart_key(e);
-}
-
 /* The workers run: what can be had serves most of them, and the rest is looked for again. */
 static void refed(
     void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
 {
 	struct embedded *e = arg;
 
-	deadline_clear(e->loop, &e->silent);
 	if (error != NULL)
 		log_errorx("%s", error);
 	else
@@ -226,8 +230,7 @@ static void feed_present(struct embedded *e)
 	feed_clear(&e->feed);
 	if (!wanted(&e->key, e->plan) || e->key.channel == NULL)
 		return;
-	deadline_set(e->loop, &e->silent, EMBEDDED_SILENT_MS, silent);
-	feed_begin(&e->feed, e->loop, e->key.channel, e->plan, refed, e);
+	embedded_feed(e, e->plan, refed, e);
 }
 
 static void feed_again(struct deadline *deadline)
@@ -424,6 +427,7 @@ int embedded_start(struct embedded *e, const struct plan *plan, bool check)
 
 void embedded_feed(struct embedded *e, const struct plan *plan, embedded_fed fed, void *arg)
 {
+	deadline_set(e->loop, &e->silent, EMBEDDED_SILENT_MS, silent);
 	feed_begin(&e->feed, e->loop, e->key.channel, plan, fed, arg);
 }
 

@@ -15,7 +15,6 @@
 
 enum {
 	RELOAD_INTERVAL_MS = 1000,
-	RELOAD_KEYS_MS = 60000, /* ten thousand keys are read in less */
 	RELOAD_NAMES_MS =
 	    5000, /* then those that answer late are told to the workers when they do */
 	RELOAD_TRIES = 5, /* with a key service that ends while it reads */
@@ -109,7 +108,6 @@ static void fed(
 	struct master *m = arg;
 	struct conf_errors *errors = conf_errors_new();
 
-	deadline_clear(m->loop, &m->reload.patience);
 	if (error != NULL && ++m->reload.tries < RELOAD_TRIES) {
 		log_warnx("reload: %s: tried again", error);
 		conf_errors_free(errors);
@@ -162,15 +160,6 @@ void reload_named(struct master *m)
 	workers_roll(m->workers);
 }
 
-/* Whoever has the key service's attention does not give it back: without that no key is read any more. */
-static void keys_late(struct deadline *deadline)
-{
-	struct master *m = CONTAINER_OF(deadline, struct master, reload.patience);
-
-	log_errorx("the key service does not answer: ended and started again");
-	embedded_restart_key(m->embedded);
-}
-
 /* Sessions and connections would be torn from under the workers that drain. */
 static bool moves_service(
     const struct gateway_conf *from, const struct gateway_conf *to, struct conf_errors *errors)
@@ -220,10 +209,8 @@ void reload_ask(struct master *m)
 		    m->reload.plan->conf, m->reload.plan->workers, m->sockets, errors);
 	if (m->reload.sockets == NULL)
 		refuse(m, errors, NULL);
-	else {
-		deadline_set(m->loop, &m->reload.patience, RELOAD_KEYS_MS, keys_late);
+	else
 		embedded_feed(m->embedded, m->reload.plan, fed, m);
-	}
 	conf_errors_free(errors);
 }
 
