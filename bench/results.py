@@ -148,6 +148,11 @@ def head(results):
                   "the floor is to nginx differs from machine to machine. What a rate or a latency is in figures depends on the machine; ratios move less, but they move."]
 
 
+def rounds(got: dict) -> str:
+    n = sorted({len(m) for row in got.values() for m in row.values()})
+    return str(n[0]) if n[0] == n[-1] else f"{n[0]} to {n[-1]}"
+
+
 def section_rows(results, folder):
     out = []
     for part, title in (("off", "Without access log"), ("on", "With access log")):
@@ -160,14 +165,12 @@ def section_rows(results, folder):
         out += ["", f"## {title}", ""]
         if timed:
             bars(f"{folder}/ratios-log-{part}.svg", timed, results["reference"], f"CPU time of the front for each operation, access log {part}")
-            n = sorted({len(m) for row in timed.values() for m in row.values()})
-            out += [*rows.table(timed, results["reference"]), "", f"Medians of {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} rounds.", "", f"![ratios](charts/ratios-log-{part}.svg)"]
+            out += [*rows.table(timed, results["reference"]), "", f"Medians of {rounds(timed)} rounds.", "", f"![ratios](charts/ratios-log-{part}.svg)"]
         noise = others(results)
         if late and noise and noise[0] > NOISY:
             out += ["", "The rows of latency are left out: with others on the front's core they would show the others' time slices."]
         elif late:
-            n = max(len(m) for got in late.values() for m in got.values())
-            out += ["", f"Latency at a fixed rate; median of the ratios of {n} interleaved rounds:", "", *rows.table(late, results["reference"])]
+            out += ["", f"Latency at a fixed rate; median of the ratios of {rounds(late)} interleaved rounds:", "", *rows.table(late, results["reference"])]
     return out
 
 
