@@ -32,7 +32,9 @@ struct control {
 	struct policy *policy;
 	struct keyop *op; /* for the self-test */
 	struct keystore *next; /* the set being made; NULL: none */
-	struct deadline forget; /* what is left of the former set */
+	struct deadline forget; /* what is left of former sets, or keys are to be as configured */
+	uint64_t
+	    exact_ms; /* when those in force sign no other TLS 1.2 than configured; 0: not yet known */
 	char *selfsigned_names; /* the pair that a reload with the same names gets again */
 	char *selfsigned_pem;
 	struct key *selfsigned_key;
@@ -161,16 +163,40 @@ static void keys_begin(struct control *control, const char *pass)
 	channel_send(control->channel, NULL, 0, "keys-begun %s", pass);
 }
 
-static void forget(struct control *control)
-{
-	deadline_clear(control->loop, &control->forget);
-	keysvc_forget_keys(control->svc);
-	apply_tls12(control, keysvc_keys(control->svc), true);
-}
-
 static void forget_cb(struct deadline *deadline)
 {
-	forget(CONTAINER_OF(deadline, struct control, forget));
+	struct control *control = CONTAINER_OF(deadline, struct control, forget);
+	uint64_t now = loop_now_ms(control->loop);
+	uint64_t next = keysvc_forget_keys(control->svc, now);
+
+	if (control->exact_ms != 0 && control->exact_ms <= now) {
+		control->exact_ms = 0;
+		apply_tls12(control, keysvc_keys(control->svc), true);
+	}
+	if (next == 0 || (control->exact_ms != 0 && control->exact_ms < next))
+		next = control->exact_ms;
+	if (next != 0)
+		deadline_set(control->loop, &control->forget, next - now, forget_cb);
+}
+
+static void keys_forget(struct control *control)
+{
+	control->exact_ms = loop_now_ms(control->loop) + CONTROL_FORGET_MS;
+	keysvc_leave_keys(control->svc, control->exact_ms);
+	if (!deadline_is_set(&control->forget))
+		deadline_set(control->loop, &control->forget, CONTROL_FORGET_MS, forget_cb);
+}
+
+/* What signs any TLS 1.2 goes on, read again or not, until keys-forget. */
+static void keep_tls12(struct keystore *set, const struct keystore *former)
+{
+	for (size_t i = 0; i < keystore_n(set); i++) {
+		struct key *key = keystore_at(set, i);
+		const struct key *was = keystore_find(former, key->ski);
+
+		if (was != NULL && was->tls12 == TLS12_ANY)
+			key->tls12 = TLS12_ANY;
+	}
 }
 
 static void keys_done(struct control *control)
@@ -182,10 +208,9 @@ static void keys_done(struct control *control)
 		channel_send(control->channel, NULL, 0, "keys-done error out of memory");
 		return;
 	}
-	/* Who presents what is about to be forgotten has been replaced already. */
-	if (deadline_is_set(&control->forget))
-		forget(control);
 	keystore_seal(set);
+	keep_tls12(set, keysvc_keys(control->svc));
+	control->exact_ms = 0;
 	log_info("%zu keys are in force", keystore_n(set));
 	if (keystore_keep(set, keysvc_keys(control->svc)) == -1)
 		log_warnx("not all former keys could be kept: full handshakes with their "
@@ -270,7 +295,7 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 	else if (strcmp(word, "keys-done") == 0)
 		keys_done(control);
 	else if (strcmp(word, "keys-forget") == 0)
-		deadline_set(control->loop, &control->forget, CONTROL_FORGET_MS, forget_cb);
+		keys_forget(control);
 	else if (strcmp(word, "selfsigned") == 0 && rest != NULL)
 		selfsigned(control, rest);
 	else if (strcmp(word, "reload") == 0 && fd != -1)

@@ -7,13 +7,12 @@
 #include "keysvc/epochs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "keysvc/epochfile.h"
@@ -168,15 +167,17 @@ static void tick(struct deadline *deadline)
 static void put_aside(const char *path, const char *suffix, const char *what)
 {
 	char *aside = NULL;
+	struct stat there;
 
 	for (int n = 0; n < ASIDE_MAX; n++) {
 		free(aside);
 		if (asprintf(&aside, n == 0 ? "%s.%s" : "%s.%s.%d", path, suffix, n) == -1)
 			return;
-		if (faccessat(AT_FDCWD, aside, F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+		if (lstat(aside, &there) == -1)
 			break;
+		errno = EEXIST;
 	}
-	if (rename(path, aside) == 0)
+	if (errno == ENOENT && rename(path, aside) == 0)
 		log_errorx(
 		    "%s: %s: moved to %s; all sessions made before begin anew", path, what, aside);
 	else

@@ -128,6 +128,7 @@ int keystore_add(struct keystore *store, struct key *key)
 		return 1;
 	}
 	key->leaving = false;
+	key->gone_ms = 0;
 	return append(store, key);
 }
 
@@ -188,18 +189,32 @@ int keystore_keep(struct keystore *store, const struct keystore *former)
 	return rc;
 }
 
-void keystore_forget(struct keystore *store)
+void keystore_leave(struct keystore *store, uint64_t gone_ms)
 {
+	for (size_t i = 0; i < store->n; i++)
+		if (store->at[i]->leaving && store->at[i]->gone_ms == 0)
+			store->at[i]->gone_ms = gone_ms;
+}
+
+uint64_t keystore_forget(struct keystore *store, uint64_t now_ms)
+{
+	uint64_t next = 0;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < store->n; i++) {
-		if (store->at[i]->leaving)
-			key_unref(store->at[i]);
-		else
-			store->at[kept++] = store->at[i];
+		struct key *key = store->at[i];
+
+		if (key->leaving && key->gone_ms != 0 && key->gone_ms <= now_ms) {
+			key_unref(key);
+			continue;
+		}
+		if (key->leaving && key->gone_ms != 0 && (next == 0 || key->gone_ms < next))
+			next = key->gone_ms;
+		store->at[kept++] = key;
 	}
 	store->n = kept;
 	seal_again(store);
+	return next;
 }
 
 ssize_t keystore_index(const struct keystore *store, const uint8_t ski[static CERT_SKI_LEN])

@@ -26,6 +26,7 @@ struct key {
 	enum tls12_mode tls12; /* the loop's; lanes are told it by the job */
 	bool slow; /* signs in the slow lane */
 	bool leaving; /* of a former set: see keystore_keep() */
+	uint64_t gone_ms; /* when it goes, then; 0: workers present it */
 	char *name; /* the file's, for messages */
 	struct chain *chain; /* owned; what lies beside the key; NULL: none. Set before the seal */
 	/* libcrypto's contexts, made at first use by the thread of that number in the key's lane, and used
@@ -55,7 +56,10 @@ ssize_t keystore_index_of_modulus(const struct keystore *, const uint8_t digest[
 /* Both sealed: those of former that are not in the store are found in it too, until keystore_forget().
  * -1: not all of them, there is no room or no memory. */
 int keystore_keep(struct keystore *, const struct keystore *former);
-void keystore_forget(struct keystore *);
+/* No worker presents any more what was kept up to now: it goes at that time (milliseconds, not 0). */
+void keystore_leave(struct keystore *, uint64_t gone_ms);
+/* What was to be gone by now goes. When the next of them does; 0: none. */
+uint64_t keystore_forget(struct keystore *, uint64_t now_ms);
 size_t keystore_n(const struct keystore *);
 struct key *keystore_at(const struct keystore *, size_t); /* in the order of their SKIs */
 void keystore_free(struct keystore *);

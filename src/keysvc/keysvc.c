@@ -388,9 +388,14 @@ void keysvc_set_keys(struct keysvc *svc, struct keystore *keys)
 	svc->keys = keys;
 }
 
-void keysvc_forget_keys(struct keysvc *svc)
+void keysvc_leave_keys(struct keysvc *svc, uint64_t gone_ms)
 {
-	keystore_forget(svc->keys);
+	keystore_leave(svc->keys, gone_ms);
+}
+
+uint64_t keysvc_forget_keys(struct keysvc *svc, uint64_t now_ms)
+{
+	return keystore_forget(svc->keys, now_ms);
 }
 
 const struct keystore *keysvc_keys(const struct keysvc *svc)

@@ -32,7 +32,9 @@ int keysvc_listen(struct keysvc *, int fd, struct tlsctx *);
 void keysvc_recheck(struct keysvc *);
 /* Takes over a sealed set; the former one goes, but for the keys that a job holds. */
 void keysvc_set_keys(struct keysvc *, struct keystore *);
-void keysvc_forget_keys(struct keysvc *); /* those that keystore_keep() left in it */
+/* Of those that keystore_keep() left in it: keystore_leave(), keystore_forget(). */
+void keysvc_leave_keys(struct keysvc *, uint64_t gone_ms);
+uint64_t keysvc_forget_keys(struct keysvc *, uint64_t now_ms);
 const struct keystore *keysvc_keys(const struct keysvc *); /* never NULL */
 const struct audit *keysvc_audit(const struct keysvc *);
 struct keysvc_counts {

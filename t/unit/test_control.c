@@ -164,10 +164,18 @@ static void give_key(struct fixture *f, EVP_PKEY *pkey, const char *name, const 
 	assert_string_equal(hear(f), want);
 }
 
+static const struct key *key_of(struct fixture *f, EVP_PKEY *pkey)
+{
+	uint8_t ski[20];
+
+	assert_int_equal(key_ski(pkey, ski), 0);
+	return keystore_find(keysvc_keys(f->svc), ski);
+}
+
 static void keys_come_into_force_together(void **state)
 {
 	struct fixture *f = *state;
-	EVP_PKEY *a = EVP_EC_gen("P-256"), *b = EVP_RSA_gen(2048);
+	EVP_PKEY *a = EVP_EC_gen("P-256"), *b = EVP_RSA_gen(2048), *c = EVP_EC_gen("P-384");
 
 	give_key(f, a, "/keys/a.pem", "P-256");
 	give_key(f, b, "/keys/old site.pem", "RSA"); /* tls12_any names it without its folder */
@@ -187,15 +195,38 @@ static void keys_come_into_force_together(void **state)
 	assert_string_equal(hear(f), "keys-done ok");
 	/* What only the former had is found until it may be forgotten. */
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
-	keysvc_forget_keys(f->svc);
+	assert_int_equal(keysvc_forget_keys(f->svc, 5000), 0);
+	keysvc_leave_keys(f->svc, 5000);
+	assert_int_equal(keysvc_forget_keys(f->svc, 4999), 5000);
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	assert_int_equal(keysvc_forget_keys(f->svc, 5000), 0);
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 1);
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_ANY);
 	give_key(f, a, "/keys/a.pem", "P-256");
 	tell(f, -1, "keys-done");
 	assert_string_equal(hear(f), "keys-done ok");
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
-	keysvc_forget_keys(f->svc);
-	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->type, KEY_P256);
+	keysvc_leave_keys(f->svc, 6000);
+	/* Another set does not take what it had kept along, nor its time. */
+	give_key(f, c, "/keys/c.pem", "P-384");
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 3);
+	keysvc_leave_keys(f->svc, 7000);
+	assert_int_equal(keysvc_forget_keys(f->svc, 6000), 7000);
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	assert_int_equal(keysvc_forget_keys(f->svc, 7000), 0);
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 1);
+	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->type, KEY_P384);
+	/* What may sign any TLS 1.2 stays so when it is read again by another name, until nobody has the former. */
+	give_key(f, b, "old site.pem", "RSA");
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+	give_key(f, b, "new site.pem", "RSA");
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+	assert_int_equal(key_of(f, b)->tls12, TLS12_ANY);
+	EVP_PKEY_free(c);
 	EVP_PKEY_free(a), EVP_PKEY_free(b);
 }
 

@@ -16,17 +16,6 @@
 
 #include "base/poison.h"
 
-enum { CHECK_MS = 60000 };
-
-static void late(struct deadline *deadline)
-{
-	struct master *m = CONTAINER_OF(deadline, struct master, patience);
-
-	log_errorx("the key service does not answer");
-	m->status = EXIT_RUNTIME;
-	loop_stop(m->loop);
-}
-
 static void fed(
     void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
 {
@@ -71,10 +60,8 @@ static void check_keys(struct master *m)
 	if (m->embedded == NULL || m->signals == NULL ||
 	    embedded_start(m->embedded, m->plan, true) != 0)
 		return;
-	deadline_set(m->loop, &m->patience, CHECK_MS, late);
 	embedded_feed(m->embedded, m->plan, fed, m);
 	loop_run(m->loop);
-	deadline_clear(m->loop, &m->patience);
 	embedded_stop(m->embedded);
 	embedded_kill(m->embedded);
 	if (embedded_key_pid(m->embedded) > 0)

@@ -89,7 +89,7 @@ static void silent(struct deadline *deadline)
 
 	if (e->feed.plan == NULL)
 		return;
-	log_errorx("%s does not answer: ended and started again", e->key.name);
+	log_errorx("%s does not answer: ended", e->key.name);
 	embedded_restart_key(e);
 }
 
@@ -214,7 +214,9 @@ static void refed(
 		log_errorx("%s", error);
 	else
 		feed_commit(&e->feed, e->key.channel);
-	if (error != NULL || lacks_keys(e, keys, n)) {
+	if (error != NULL) {
+		deadline_set(e->loop, &e->again, e->again_ms, feed_again);
+	} else if (lacks_keys(e, keys, n)) {
 		deadline_set(e->loop, &e->again, e->again_ms, feed_again);
 		e->again_ms = e->again_ms < EMBEDDED_AGAIN_MAX_MS / 2 ? e->again_ms * 2
 								      : EMBEDDED_AGAIN_MAX_MS;
@@ -268,6 +270,9 @@ static void ended(struct service_process *p, int status)
 	p->pid = 0;
 	if (e->stopping)
 		return;
+	/* A pass that it has taken along fails before another begins. */
+	if (p == &e->key && p->channel != NULL)
+		on_key_closed(e);
 	if (loop_now_ms(e->loop) - p->started_ms > EMBEDDED_LIVED_MS)
 		p->backoff_ms = 0;
 	if (WIFSIGNALED(status))

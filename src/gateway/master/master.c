@@ -31,7 +31,6 @@
 
 enum {
 	MASTER_TICK_MS = 1000,
-	MASTER_KEYS_MS = 60000, /* ten thousand keys are read in less */
 	MASTER_NAMES_MS = 5000,
 	MASTER_WORKERS_MS =
 	    600000, /* those that do not get on are ended long before, for want of beats */
@@ -574,7 +573,7 @@ int master_run(const struct launch *launch)
 		status = make_parts(m);
 	hold_signals(SIG_UNBLOCK);
 	if (status == 0) {
-		enter(m, MASTER_KEYS, MASTER_KEYS_MS, too_long);
+		enter(m, MASTER_KEYS, 0, NULL); /* embedded_feed() has a deadline */
 		tick(&m->tick);
 		if (embedded_start(m->embedded, m->plan, false) != 0)
 			begin_end(m, EXIT_RUNTIME);
