@@ -4,9 +4,11 @@
  * CHANNEL_FDS_MAX descriptors. Words are separated by one space; the last may hold spaces.
  *
  *   master to child: "listen SLOT MODE" + fd | "unlisten SLOT" | "resolved HOST TTL ADDR ADDR..." |
- *                    "health up|down POOL ADDRESS" | "drain" | "stop" | "reopen" | "keys-begin NUMBER" | "key NAME" + fd | "keys-done" | "keys-forget" | "selfsigned NAMES" | "reload" + fd
+ *                    "health up|down POOL ADDRESS" | "drain" | "stop" | "reopen" | "keys-begin NUMBER" |
+ *                    "key NAME" + fd | "keys-done" | "keys-forget" | "selfsigned NAMES" | "reload" + fd
  *   child to master: "ready" | "drained" | "leaving" | "key NAME ok SKIHEX TYPE" | "key NAME error TEXT" |
- *                    "keys-begun NUMBER" | "keys-done ok|error TEXT" | "selfsigned PEM...|error TEXT" | "resolved HOST TTL ADDR ADDR..." |
+ *                    "keys-begun NUMBER" | "keys-done ok|error TEXT" | "selfsigned PEM...|error TEXT" |
+ *                    "resolved HOST TTL ADDR ADDR..." |
  *                    "health up|down POOL ADDRESS" | "failed TEXT"
  */
 #ifndef PROC_CHANNEL_H

@@ -240,6 +240,23 @@ def test_when_the_master_is_killed_everybody_ends(bed, ctx):
     gw.killed = True
 
 
+def test_a_reload_outlives_the_key_process_that_reads_for_it(bed, ctx):
+    """Its end and the end of its channel come in one turn of the master's, or the one before the other."""
+    gw = bed.gateway(bed.settings(bed.backend()))
+    for paused in (False, True, False, True):
+        done, old = gw.output().count("reload done"), gw.key_process()
+        os.kill(old, signal.SIGSTOP)
+        os.kill(gw.pid, signal.SIGHUP)
+        wait.holds(lambda: gw.output().count("reload done") == done, 0.3, "a reload that waits for its keys")
+        if paused:
+            os.kill(gw.pid, signal.SIGSTOP)
+        os.kill(old, signal.SIGKILL)
+        if paused:
+            wait.until(lambda: not proc.alive(old), 5, "its end")
+            os.kill(gw.pid, signal.SIGCONT)
+        wait.until(lambda: gw.output().count("reload done") > done and gw.key_process() != old and serves(gw, ctx), 15, "the reload")
+
+
 def test_it_ends_in_time_with_a_stopped_process_of_each_kind(bed):
     gw = bed.gateway(bed.settings(bed.backend()))
     for pid in (gw.key_process(), gw.cache_process(), gw.monitor()[0]):

@@ -19,6 +19,8 @@
 
 #include "base/poison.h"
 
+enum { HEARD_MAX = 32 };
+
 struct fixture {
 	struct loop *loop;
 	struct policy policy;
@@ -26,7 +28,7 @@ struct fixture {
 	struct keysvc *svc;
 	struct control *control;
 	struct channel *master;
-	char heard[16][4096]; /* what the master was told, not yet looked at */
+	char heard[HEARD_MAX][4096]; /* what the master was told, not yet looked at */
 	unsigned heard_n, read_n;
 };
 
@@ -36,7 +38,7 @@ static void on_message(void *arg, char *text, int *fds, int fds_n)
 
 	(void)fds;
 	assert_int_equal(fds_n, 0);
-	assert_true(f->heard_n < 16);
+	assert_true(f->heard_n < HEARD_MAX);
 	snprintf(f->heard[f->heard_n++], sizeof(f->heard[0]), "%s", text);
 }
 
@@ -164,6 +166,12 @@ static void give_key(struct fixture *f, EVP_PKEY *pkey, const char *name, const 
 	assert_string_equal(hear(f), want);
 }
 
+static void come_into_force(struct fixture *f)
+{
+	tell(f, -1, "keys-done");
+	assert_string_equal(hear(f), "keys-done ok");
+}
+
 static const struct key *key_of(struct fixture *f, EVP_PKEY *pkey)
 {
 	uint8_t ski[20];
@@ -181,8 +189,7 @@ static void keys_come_into_force_together(void **state)
 	give_key(f, b, "/keys/old site.pem", "RSA"); /* tls12_any names it without its folder */
 	give_key(f, a, "/keys/copy.pem", "P-256");
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 0);
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
 	for (size_t i = 0; i < 2; i++) {
 		const struct key *key = keystore_at(keysvc_keys(f->svc), i);
@@ -191,8 +198,7 @@ static void keys_come_into_force_together(void **state)
 	}
 	/* A reload: a new set, whole. */
 	give_key(f, b, "old site.pem", "RSA");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	/* What only the former had is found until it may be forgotten. */
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
 	assert_int_equal(keysvc_forget_keys(f->svc, 5000), 0);
@@ -203,28 +209,30 @@ static void keys_come_into_force_together(void **state)
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 1);
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_ANY);
 	give_key(f, a, "/keys/a.pem", "P-256");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	keysvc_leave_keys(f->svc, 5500);
+	assert_int_equal(keysvc_forget_keys(f->svc, 5500), 0);
+	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->type, KEY_P256);
+	/* Each has its own time, and a further set does not change it. */
+	give_key(f, b, "/keys/old site.pem", "RSA");
+	come_into_force(f);
 	keysvc_leave_keys(f->svc, 6000);
-	/* Another set does not take what it had kept along, nor its time. */
 	give_key(f, c, "/keys/c.pem", "P-384");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
-	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 3);
+	come_into_force(f);
 	keysvc_leave_keys(f->svc, 7000);
+	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 3);
 	assert_int_equal(keysvc_forget_keys(f->svc, 6000), 7000);
-	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 2);
+	assert_null(key_of(f, a));
+	assert_non_null(key_of(f, b));
 	assert_int_equal(keysvc_forget_keys(f->svc, 7000), 0);
-	assert_int_equal(keystore_n(keysvc_keys(f->svc)), 1);
+	assert_null(key_of(f, b));
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->type, KEY_P384);
 	/* What may sign any TLS 1.2 stays so when it is read again by another name, until nobody has the former. */
 	give_key(f, b, "old site.pem", "RSA");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	give_key(f, b, "new site.pem", "RSA");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_int_equal(key_of(f, b)->tls12, TLS12_ANY);
 	EVP_PKEY_free(c);
 	EVP_PKEY_free(a), EVP_PKEY_free(b);
@@ -240,8 +248,7 @@ static void bad_key_is_told_and_the_rest_is_good(void **state)
 	uint8_t ski[20];
 
 	give_key(f, a, "a", "P-256");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	give_key(f, b, "b", "P-384");
 	tell(f, fd, "key /k/broken file.pem");
 	hear_begin(f, "key /k/broken file.pem error the private key is damaged");
@@ -254,15 +261,13 @@ static void bad_key_is_told_and_the_rest_is_good(void **state)
 	assert_string_equal(hear(f), "keys-begun 7");
 	tell(f, other, "key README");
 	hear_begin(f, "key README error holds no private key");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_null(keystore_find(keysvc_keys(f->svc), ski));
 	/* Or it takes what there is. */
 	tell(f, fd, "key /k/broken file.pem");
 	hear_begin(f, "key /k/broken file.pem error the private key is damaged");
 	give_key(f, b, "b", "P-384");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_non_null(keystore_find(keysvc_keys(f->svc), ski));
 	close(fd), close(other);
 	EVP_PKEY_free(a), EVP_PKEY_free(b);
@@ -280,8 +285,7 @@ static struct cert_chain *selfsigned(struct fixture *f, const char *names)
 	assert_ptr_equal(strstr(pem, "selfsigned -----BEGIN CERTIFICATE-----\n"), pem);
 	chain = cert_chain_parse(bytes_str(pem + strlen("selfsigned ")), "c", why, sizeof(why));
 	assert_non_null(chain);
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_non_null(keystore_find(keysvc_keys(f->svc), chain->ski));
 	return chain;
 }
@@ -318,8 +322,7 @@ static void reload_takes_a_whole_configuration_or_none(void **state)
 	close(fd);
 	fd = memfile(good, strlen(good));
 	give_key(f, b, "b", "P-384");
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_SENTINEL);
 	tell(f, fd, "reload");
 	close(fd);
@@ -328,8 +331,7 @@ static void reload_takes_a_whole_configuration_or_none(void **state)
 	assert_int_equal(f->policy.grants, GRANT_KEYS);
 	assert_int_equal(f->policy.uids_n, 1);
 	assert_int_equal(f->policy.uids[0], 4242);
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 	assert_int_equal(keystore_at(keysvc_keys(f->svc), 0)->tls12, TLS12_OFF);
 	EVP_PKEY_free(a), EVP_PKEY_free(b);
 }
@@ -342,8 +344,7 @@ static void unknown_words_are_survived(void **state)
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		tell(f, -1, words[i]);
-	tell(f, -1, "keys-done");
-	assert_string_equal(hear(f), "keys-done ok");
+	come_into_force(f);
 }
 
 static void drain_is_answered_and_ends(void **state)

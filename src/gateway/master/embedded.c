@@ -209,15 +209,17 @@ static void refed(
     void *arg, const char *error, const struct plan_key *keys, size_t n, const char *pem)
 {
 	struct embedded *e = arg;
+	bool lacking = false;
 
-	if (error != NULL)
-		log_errorx("%s", error);
-	else
-		feed_commit(&e->feed, e->key.channel);
 	if (error != NULL) {
+		log_errorx("%s", error);
+	} else {
+		feed_commit(&e->feed, e->key.channel);
+		lacking = lacks_keys(e, keys, n);
+	}
+	if (error != NULL || lacking)
 		deadline_set(e->loop, &e->again, e->again_ms, feed_again);
-	} else if (lacks_keys(e, keys, n)) {
-		deadline_set(e->loop, &e->again, e->again_ms, feed_again);
+	if (lacking) {
 		e->again_ms = e->again_ms < EMBEDDED_AGAIN_MAX_MS / 2 ? e->again_ms * 2
 								      : EMBEDDED_AGAIN_MAX_MS;
 	}
@@ -225,7 +227,8 @@ static void refed(
 		e->renewed(e->renewed_arg, pem);
 }
 
-/* The key service, whichever process it is now, reads the keys of the plan in force; one that is starting does so by itself. */
+/* The key service, whichever process it is now, reads the keys of the plan in force; one that is starting does so by
+ * itself. */
 static void feed_present(struct embedded *e)
 {
 	deadline_clear(e->loop, &e->again);
